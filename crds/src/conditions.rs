@@ -1,0 +1,95 @@
+//! Condition types and reasons, as constants: they are API, and users and tools match on them.
+
+/// Condition types.
+pub mod condition_types {
+    /// The object does what it is for.
+    pub const READY: &str = "Ready";
+    /// The spec is valid and admitted.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Everything that the spec refers to exists and is usable.
+    pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// Every running replica enforces what the object says.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// The storage is bound and writable.
+    pub const STORAGE_READY: &str = "StorageReady";
+    /// Clients talk to the registry without TLS. Only present when true.
+    pub const INSECURE: &str = "Insecure";
+    /// The storage ends with its Pod. Only present when true.
+    pub const EPHEMERAL: &str = "Ephemeral";
+    /// Nobody can sign in, because there is no accepted identity. Only present when true.
+    pub const NO_IDENTITIES: &str = "NoIdentities";
+    /// Nothing is allowed, because there is no accepted policy. Only present when true.
+    pub const NO_POLICIES: &str = "NoPolicies";
+    /// The operator leaves the Registry as it is. Only present when true.
+    pub const PAUSED: &str = "Paused";
+}
+
+/// Reasons.
+pub mod reasons {
+    /// The condition is true and nothing is wrong.
+    pub const OK: &str = "Ok";
+    /// The object is accepted.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Every running replica reports the revision in force.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// Replicas have not yet reported the revision in force.
+    pub const PENDING: &str = "Pending";
+    /// No replica runs that could enforce anything.
+    pub const NO_REPLICAS: &str = "NoReplicas";
+    /// A replica runs, but cannot be asked.
+    pub const UNREACHABLE: &str = "Unreachable";
+    /// A replica refused the access document.
+    pub const DOCUMENT_REFUSED: &str = "DocumentRefused";
+    /// Pods are starting or stopping.
+    pub const PROGRESSING: &str = "Progressing";
+    /// A Pod cannot run.
+    pub const POD_FAILING: &str = "PodFailing";
+    /// Scaled to no replicas on purpose.
+    pub const SCALED_TO_ZERO: &str = "ScaledToZero";
+    /// The spec is not valid.
+    pub const INVALID: &str = "Invalid";
+    /// The spec has a field that this version does not know.
+    pub const UNKNOWN_FIELD: &str = "UnknownField";
+    /// A CEL expression is not valid.
+    pub const INVALID_EXPRESSION: &str = "InvalidExpression";
+    /// The image is not within the operator's allowed prefixes.
+    pub const IMAGE_NOT_ALLOWED: &str = "ImageNotAllowed";
+    /// An object of that name exists and is not the operator's, or another installation manages this Registry.
+    pub const CONFLICT: &str = "Conflict";
+    /// The Registry does not exist.
+    pub const REGISTRY_NOT_FOUND: &str = "RegistryNotFound";
+    /// The Registry does not admit objects of this namespace.
+    pub const NOT_ALLOWED_BY_REGISTRY: &str = "NotAllowedByRegistry";
+    /// Another identity has this username.
+    pub const USERNAME_CONFLICT: &str = "UsernameConflict";
+    /// The identity is disabled by its spec.
+    pub const DISABLED: &str = "Disabled";
+    /// What is accepted would no longer fit.
+    pub const LIMIT_EXCEEDED: &str = "LimitExceeded";
+    /// All references are resolved.
+    pub const RESOLVED: &str = "Resolved";
+    /// A Secret does not exist.
+    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// A Secret exists, but not the key.
+    pub const SECRET_KEY_NOT_FOUND: &str = "SecretKeyNotFound";
+    /// A Secret's owner has not agreed to its use as a password.
+    pub const SECRET_NOT_MARKED: &str = "SecretNotMarked";
+    /// A Secret's value cannot be a password.
+    pub const INVALID_PASSWORD: &str = "InvalidPassword";
+    /// The password's hash is being computed.
+    pub const HASH_PENDING: &str = "HashPending";
+    /// A named PersistentVolumeClaim does not exist.
+    pub const CLAIM_NOT_FOUND: &str = "ClaimNotFound";
+    /// A PersistentVolumeClaim is not bound yet.
+    pub const CLAIM_PENDING: &str = "ClaimPending";
+    /// The registry cannot use its storage.
+    pub const STORAGE_FAILING: &str = "StorageFailing";
+    /// There is no TLS.
+    pub const NO_TLS: &str = "NoTLS";
+    /// The storage is an emptyDir.
+    pub const EMPTY_DIR: &str = "EmptyDir";
+    /// The object's Registry is paused.
+    pub const PAUSED: &str = "Paused";
+    /// There is none.
+    pub const NONE: &str = "None";
+}

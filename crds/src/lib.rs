@@ -1,0 +1,42 @@
+//! The Kubernetes API of Wharfinger, `wharfinger.dev/v1alpha1`: [`Registry`], [`RegistryIdentity`], [`AccessPolicy`].
+//!
+//! Doc comments of fields are what `kubectl explain` prints. This crate owns shapes, schema validation and the names of
+//! conditions; it does no I/O and evaluates no expression.
+
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "several printer columns are of one type, and each says so"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "the derived code of kube and schemars is not seen to be re-exported below"
+)]
+
+mod access_policy;
+mod conditions;
+mod manifests;
+mod marks;
+mod reference;
+mod registry;
+mod registry_identity;
+
+pub use access_policy::{
+    AccessPolicy, AccessPolicySpec, AccessPolicyStatus, Action, AnySubject, Effect, PolicyRule, Role, Subject,
+    TargetStatus,
+};
+pub use conditions::{condition_types, reasons};
+pub use manifests::{all, manifest};
+pub use marks::{annotations, labels, secret_types};
+pub use reference::{RegistryReference, SecretKeyReference, TargetReference};
+pub use registry::{
+    AccessStatus, Auth, Counts, EmptyDirStorage, Endpoints, Expose, PersistentVolumeClaimStorage, Pod, Registry,
+    RegistrySpec, RegistryStatus, Resources, Retention, ServiceExposure, ServiceType, Storage,
+};
+pub use registry_identity::{
+    GeneratedPassword, Password, RegistryIdentity, RegistryIdentitySpec, RegistryIdentityStatus,
+};
+
+/// The API group of all kinds here.
+pub const GROUP: &str = "wharfinger.dev";
+/// The version of all kinds here.
+pub const VERSION: &str = "v1alpha1";

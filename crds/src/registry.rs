@@ -1,0 +1,298 @@
+//! [`Registry`]: one container registry.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// A container registry: the operator runs one for each of these objects.
+///
+/// A change that only concerns who may do what never restarts it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "wharfinger.dev",
+    version = "v1alpha1",
+    kind = "Registry",
+    plural = "registries",
+    shortname = "reg",
+    category = "wharfinger",
+    namespaced,
+    status = "RegistryStatus",
+    derive = "PartialEq",
+    doc = "A container registry, run by the operator.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.endpoints.external"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message("the name of a Registry is at most 40 lower-case letters, digits and `-`, begins with a letter and does not end with `-`, for example `main`")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.replicas <= 1").message("a volume is used by one process at a time: replicas is 0 or 1")
+)]
+pub struct RegistrySpec {
+    /// How many Pods run: 1, or 0 to stop the registry and keep its data. Default 1.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 1))]
+    pub replicas: i32,
+    /// The registry's image. Default: the one that came with the operator, which follows its upgrades. It must begin with
+    /// one of the operator's allowed prefixes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub image: Option<String>,
+    /// Where blobs and manifests are kept. The kind cannot be changed later.
+    pub storage: Storage,
+    /// Scheme, host and port under which clients reach the registry, such as `https://registry.example.com`. Default: the
+    /// scheme and Host of each request.
+    #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300), regex(pattern = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"))]
+    pub external_url: Option<String>,
+    /// How clients reach the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Expose>,
+    /// How clients sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Settings of the Pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
+    /// Whether the operator leaves everything of this Registry as it is. Nothing is enforced anew while it is paused, a
+    /// revocation included. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+}
+
+const fn default_replicas() -> i32 {
+    1
+}
+
+/// Where blobs and manifests are kept: exactly one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.persistentVolumeClaim) != has(self.emptyDir)").message("give exactly one kind of storage, for example `persistentVolumeClaim: {size: 10Gi}`"),
+    validation = Rule::new("has(self.persistentVolumeClaim) == has(oldSelf.persistentVolumeClaim)").message("the kind of storage cannot be changed; make another Registry and copy the images")
+)]
+pub struct Storage {
+    /// A volume that outlives the Pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<PersistentVolumeClaimStorage>,
+    /// A volume that ends with its Pod, and all images with it: for trying out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_dir: Option<EmptyDirStorage>,
+}
+
+/// A volume that outlives the Pods: one that the operator claims (`size`) or one that exists (`claimName`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.claimName) != has(self.size)").message("give exactly one of `size`, for a new volume, and `claimName`, for one that exists: for example `size: 10Gi`"),
+    validation = Rule::new("!has(self.claimName) || (!has(self.storageClassName) && !has(self.accessModes) && !has(self.retention))").message("storageClassName, accessModes and retention are for a new volume; a claim named by `claimName` is used as it is"),
+    validation = Rule::new("has(self.claimName) == has(oldSelf.claimName) && (!has(self.claimName) || self.claimName == oldSelf.claimName)").message("claimName cannot be changed"),
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("storageClassName cannot be changed"),
+    validation = Rule::new("has(self.accessModes) == has(oldSelf.accessModes) && (!has(self.accessModes) || self.accessModes == oldSelf.accessModes)").message("accessModes cannot be changed"),
+    validation = Rule::new("!has(self.size) || !has(oldSelf.size) || !isQuantity(self.size) || !isQuantity(oldSelf.size) || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0").message("size can only grow")
+)]
+pub struct PersistentVolumeClaimStorage {
+    /// Name of an existing PersistentVolumeClaim, used as it is and never deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub claim_name: Option<String>,
+    /// Size of a new volume, such as `10Gi`. It can grow where the storage class allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))").message("size is a quantity such as `10Gi`"))]
+    pub size: Option<String>,
+    /// Storage class of a new volume. Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub storage_class_name: Option<String>,
+    /// Access modes of a new volume. Default `[ReadWriteOnce]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4), inner(length(max = 32)))]
+    pub access_modes: Option<Vec<String>>,
+    /// What becomes of a new volume when the Registry is deleted: Retain (default) keeps it, Delete deletes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+/// What becomes of a volume when its Registry is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Retention {
+    /// It stays, and a Registry of the same name and namespace finds it again.
+    Retain,
+    /// It is deleted.
+    Delete,
+}
+
+/// A volume that ends with its Pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EmptyDirStorage {
+    /// The most that the volume may hold, such as `1Gi`; over it the Pod is evicted. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))").message("sizeLimit is a quantity such as `1Gi`"))]
+    pub size_limit: Option<String>,
+}
+
+/// How clients reach the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Expose {
+    /// The Service in front of the Pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceExposure>,
+}
+
+/// The Service in front of the Pods.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')").message("nodePort needs `type: NodePort` or `type: LoadBalancer`")
+)]
+pub struct ServiceExposure {
+    /// Type of the Service. Default ClusterIP.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ServiceType>,
+    /// Port of the Service. Default 80.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Port on every node. Default: one that the cluster chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub node_port: Option<i32>,
+}
+
+/// Type of a Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum ServiceType {
+    /// Reachable within the cluster.
+    ClusterIP,
+    /// Reachable at a port of every node as well.
+    NodePort,
+    /// Reachable through a load balancer of the cluster's provider as well.
+    LoadBalancer,
+}
+
+/// How clients sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// How long a token that a client was given is valid, `5m` to `1h`. Default `5m`. Policy is decided at each request
+    /// whatever a token says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('5m') && duration(self) <= duration('1h')").message("tokenLifetime is between `5m` and `1h`: shorter ones end pushes in their middle"))]
+    pub token_lifetime: Option<String>,
+}
+
+/// Settings of the Pods; nothing here can weaken their security.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pod {
+    /// Requests and limits of the registry's container. Default: requests of 10m CPU and 64Mi memory, no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+/// Compute resources of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What the container is guaranteed, such as `cpu: 100m` and `memory: 128Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<BTreeMap<String, IntOrString>>,
+    /// What the container gets at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<BTreeMap<String, IntOrString>>,
+}
+
+/// What the operator has to say about a Registry.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Accepted, ResolvedRefs, Programmed, StorageReady; and, while they are true, Insecure, Ephemeral,
+    /// NoIdentities, NoPolicies, Paused.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
+    #[schemars(length(max = 32))]
+    pub conditions: Vec<Condition>,
+    /// Where clients reach the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
+    /// Version of the registry, the tag of its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Pods that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Pods that serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Label selector of the Pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// The access document in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessStatus>,
+    /// How many identities are accepted and rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identities: Option<Counts>,
+    /// How many policies are accepted and rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Counts>,
+    /// How long tokens are valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_lifetime: Option<String>,
+    /// The image that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// Where clients reach a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// From outside the cluster, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<String>,
+    /// From within the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal: Option<String>,
+}
+
+/// The access document in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessStatus {
+    /// Revision of the published document; grows with each publication.
+    pub revision: i64,
+    /// Digest of the published document.
+    pub digest: String,
+    /// How many Pods have reported this document.
+    pub programmed_replicas: i32,
+}
+
+/// How many objects are accepted and rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Accepted ones.
+    pub accepted: i32,
+    /// Rejected ones; each says why in its own status.
+    pub rejected: i32,
+}

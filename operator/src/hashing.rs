@@ -1,0 +1,293 @@
+//! The side queue that reads passwords and hashes them, so that no pass over a Registry waits for Argon2.
+//!
+//! A plaintext lives only inside one job here: it is read, verified against the hash in force, hashed where it is a new
+//! one, and wiped.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use argon2::Argon2;
+use crds::{Registry, labels, reasons, secret_types};
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client, ResourceExt};
+use password_hash::{PasswordHasher, PasswordVerifier, phc};
+use registry_config::PasswordHash;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::api;
+use crate::outcome::Verdict;
+use crate::state::{SourceVersion, StoredHash};
+
+/// The longest password that is taken, in bytes; a token may serve as one.
+const MAX_PASSWORD: usize = 4096;
+
+/// A password to be hashed.
+#[derive(Debug, Clone)]
+pub(crate) struct HashJob {
+    /// UID of the identity.
+    pub(crate) identity: String,
+    pub(crate) namespace: String,
+    pub(crate) secret: String,
+    pub(crate) key: String,
+    /// The hash in force, which stays where the password still verifies against it.
+    pub(crate) in_force: Option<PasswordHash>,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum HashResult {
+    /// The password's hash.
+    Hashed(StoredHash),
+    /// This version of the Secret has no usable password.
+    Unusable { source: SourceVersion, why: Verdict },
+}
+
+/// The queue and the latest result for each identity.
+pub(crate) struct Hashing {
+    client: Client,
+    workers: Arc<Semaphore>,
+    state: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    running: HashSet<String>,
+    results: HashMap<String, HashResult>,
+}
+
+impl Hashing {
+    pub(crate) fn new(client: Client) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            client,
+            workers: Arc::new(Semaphore::new(cores)),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The latest result for the identity of that UID.
+    pub(crate) fn result(&self, identity: &str) -> Option<HashResult> {
+        self.progress().results.get(identity).cloned()
+    }
+
+    /// Forgets the results of identities that are gone.
+    pub(crate) fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.progress().results.retain(|identity, _| exists(identity));
+    }
+
+    /// How many jobs wait or run.
+    pub(crate) fn pending(&self) -> usize {
+        self.progress().running.len()
+    }
+
+    /// Queues a job unless one for the same identity is under way; `done` is called when its result is there.
+    pub(crate) fn queue(
+        self: &Arc<Self>,
+        job: HashJob,
+        registry: &ObjectRef<Registry>,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        if !self.progress().running.insert(job.identity.clone()) {
+            return;
+        }
+        let hashing = Arc::clone(self);
+        let registry = registry.to_string();
+        tokio::spawn(async move {
+            let result = hashing.run(&job).await;
+            let mut progress = hashing.progress();
+            progress.running.remove(&job.identity);
+            match result {
+                Ok(Some(result)) => {
+                    progress.results.insert(job.identity, result);
+                }
+                // The Secret went away in between; its deletion brings the next pass.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%registry, secret = job.secret, error = api::chain(&error), "password not read; tried again with the next pass");
+                }
+            }
+            drop(progress);
+            done();
+        });
+    }
+
+    async fn run(&self, job: &HashJob) -> Result<Option<HashResult>, api::Error> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &job.namespace);
+        let Some(secret) = api::find(format!("read Secret `{}`", job.secret), secrets.get_opt(&job.secret)).await?
+        else {
+            return Ok(None);
+        };
+        let source = SourceVersion {
+            secret: job.secret.clone(),
+            key: job.key.clone(),
+            uid: secret.uid().unwrap_or_default(),
+            resource_version: secret.resource_version().unwrap_or_default(),
+        };
+        let password = match password_of(secret, &job.key) {
+            Ok(password) => password,
+            Err(why) => return Ok(Some(HashResult::Unusable { source, why })),
+        };
+        let _worker = self.workers.acquire().await.expect("the semaphore is never closed");
+        let in_force = job.in_force.clone();
+        let hash = tokio::task::spawn_blocking(move || hash(&password, in_force)).await;
+        Ok(Some(match hash {
+            Ok(Some(hash)) => HashResult::Hashed(StoredHash { hash, source }),
+            _ => HashResult::Unusable {
+                source,
+                why: Verdict::no(
+                    reasons::INVALID_PASSWORD,
+                    "the password could not be hashed; use another",
+                ),
+            },
+        }))
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.state.lock().expect("no holder panics")
+    }
+}
+
+/// Whether the owner of a Secret agreed that identities read their password from it.
+pub(crate) fn is_marked(secret: &Secret) -> bool {
+    secret.type_.as_deref() == Some(secret_types::CREDENTIAL)
+        || secret
+            .labels()
+            .get(labels::CREDENTIAL)
+            .is_some_and(|value| value == "true")
+}
+
+fn password_of(mut secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict> {
+    let name = secret.name_any();
+    if !is_marked(&secret) {
+        return Err(not_marked(&name, &secret.namespace().unwrap_or_default()));
+    }
+    let mut data = secret.data.take().unwrap_or_default();
+    let Some(value) = data.remove(key) else {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        let has = if keys.is_empty() {
+            "it is empty".to_owned()
+        } else {
+            format!("it has `{}`", keys.join("`, `"))
+        };
+        return Err(Verdict::no(
+            reasons::SECRET_KEY_NOT_FOUND,
+            format!("Secret `{name}` has no key `{key}`; {has}"),
+        ));
+    };
+    let mut password = Zeroizing::new(value.0);
+    if password.last() == Some(&b'\n') {
+        password.pop();
+    }
+    let refuse = |why: &str| {
+        Err(Verdict::no(
+            reasons::INVALID_PASSWORD,
+            format!("key `{key}` of Secret `{name}` {why}"),
+        ))
+    };
+    if password.is_empty() {
+        return refuse("is empty; write a password into it");
+    }
+    if password.len() > MAX_PASSWORD {
+        return refuse("is longer than 4096 bytes; use a shorter password");
+    }
+    if std::str::from_utf8(&password).is_err() || password.contains(&0) {
+        return refuse("is not UTF-8 text without NUL, so no client could send it; use another password");
+    }
+    Ok(password)
+}
+
+/// The verdict on a Secret whose owner has not agreed to its use.
+pub(crate) fn not_marked(secret: &str, namespace: &str) -> Verdict {
+    let message = format!(
+        "Secret `{secret}` is not marked as a password for identities; its owner agrees with: kubectl label secret {secret} --namespace {namespace} {}=true",
+        labels::CREDENTIAL
+    );
+    Verdict::no(reasons::SECRET_NOT_MARKED, message)
+}
+
+/// The hash in force where the password verifies against it, else a new one; `None` where the password cannot be hashed.
+fn hash(password: &[u8], in_force: Option<PasswordHash>) -> Option<PasswordHash> {
+    let argon2 = Argon2::default();
+    if let Some(hash) = in_force {
+        let parsed = phc::PasswordHash::new(hash.as_str()).ok()?;
+        if argon2.verify_password(password, &parsed).is_ok() {
+            return Some(hash);
+        }
+    }
+    let hash: phc::PasswordHash = argon2.hash_password(password).ok()?;
+    PasswordHash::parse(&hash.to_string()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    fn secret(key: &str, value: &[u8], marked: bool) -> Secret {
+        let mut secret = Secret {
+            data: Some(BTreeMap::from([(key.to_owned(), ByteString(value.to_vec()))])),
+            type_: marked.then(|| secret_types::CREDENTIAL.to_owned()),
+            ..Secret::default()
+        };
+        secret.metadata.name = Some("alice".into());
+        secret
+    }
+
+    #[test]
+    fn a_hash_stays_while_the_password_does() {
+        let first = hash(b"correct horse", None).unwrap();
+        assert!(first.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert_eq!(hash(b"correct horse", Some(first.clone())).unwrap(), first);
+        assert_ne!(hash(b"battery staple", Some(first.clone())).unwrap(), first);
+    }
+
+    #[test]
+    fn one_trailing_newline_is_dropped_and_no_more() {
+        assert_eq!(password_of(secret("p", b"x\n", true), "p").unwrap().as_slice(), b"x");
+        assert_eq!(
+            password_of(secret("p", b"x\n\n", true), "p").unwrap().as_slice(),
+            b"x\n"
+        );
+    }
+
+    #[test]
+    fn unusable_secrets_say_what_to_do() {
+        let table = [
+            (
+                secret("other", b"x", true),
+                reasons::SECRET_KEY_NOT_FOUND,
+                "it has `other`",
+            ),
+            (secret("p", b"\n", true), reasons::INVALID_PASSWORD, "is empty"),
+            (
+                secret("p", &[b'x'; 4097], true),
+                reasons::INVALID_PASSWORD,
+                "longer than 4096",
+            ),
+            (secret("p", b"\xff", true), reasons::INVALID_PASSWORD, "not UTF-8"),
+            (
+                secret("p", b"x", false),
+                reasons::SECRET_NOT_MARKED,
+                "kubectl label secret alice",
+            ),
+        ];
+        for (secret, reason, text) in table {
+            let verdict = password_of(secret, "p").unwrap_err();
+            assert_eq!(verdict.reason, reason);
+            assert!(verdict.message.contains(text), "{}", verdict.message);
+        }
+        let labelled = Secret {
+            type_: None,
+            ..secret("p", b"x", true)
+        };
+        assert!(password_of(labelled.clone(), "p").is_err());
+        let mut labelled = labelled;
+        labelled.labels_mut().insert(labels::CREDENTIAL.into(), "true".into());
+        assert!(password_of(labelled, "p").is_ok());
+    }
+}

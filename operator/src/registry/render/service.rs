@@ -1,0 +1,28 @@
+//! The Service in front of the Pods.
+
+use crds::ServiceType;
+use serde_json::json;
+
+use super::Draft;
+use crate::names;
+use crate::registry::validate::Workload;
+
+pub(super) fn render(registry: &str, workload: &Workload) -> Draft {
+    let mut port =
+        json!({ "name": "registry", "port": workload.service_port, "targetPort": "registry", "protocol": "TCP" });
+    if let Some(node_port) = workload.node_port {
+        port["nodePort"] = json!(node_port);
+    }
+    let type_ = match workload.service_type {
+        ServiceType::ClusterIP => "ClusterIP",
+        ServiceType::NodePort => "NodePort",
+        ServiceType::LoadBalancer => "LoadBalancer",
+    };
+    let body = json!({ "spec": { "type": type_, "selector": names::pod_selector(registry), "ports": [port] } });
+    Draft {
+        kind: "Service",
+        name: registry.to_owned(),
+        owned: true,
+        body,
+    }
+}

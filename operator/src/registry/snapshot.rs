@@ -1,0 +1,375 @@
+//! All reads of a pass over a Registry: from the stores where they serve, live where only the newest will do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crds::{AccessPolicy, Registry, RegistryIdentity, labels, secret_types};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
+use kube::api::{DynamicObject, ListParams, PartialObjectMeta, PostParams};
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource, ResourceExt};
+use rand::distr::{Alphanumeric, SampleString};
+use registry_config::{AccessContent, CONTENT_KEY, INDEX_KEY, TokenKey};
+
+use crate::api;
+use crate::context::Context;
+use crate::hashing::HashResult;
+use crate::names;
+use crate::state::{LiveState, SecretVersion};
+use crate::stores::{password_secret, registries_of, registry_of};
+
+/// Everything that a pass knows.
+pub(super) struct Snapshot {
+    pub(super) registry: Arc<Registry>,
+    /// Identities that name this Registry, from any namespace, oldest first.
+    pub(super) identities: Vec<Arc<RegistryIdentity>>,
+    /// Policies that name this Registry, from any namespace, by name.
+    pub(super) policies: Vec<Arc<AccessPolicy>>,
+    /// The Secrets that identities of this namespace read their passwords from, by identity UID.
+    pub(super) sources: HashMap<String, Source>,
+    /// The latest results of hashing, by identity UID.
+    pub(super) hashes: HashMap<String, HashResult>,
+    pub(super) state: LiveState,
+    pub(super) index: LiveIndex,
+    /// A signing key for a Registry that has none.
+    pub(super) fresh_key: TokenKey,
+    /// The highest revision that a Pod has reported.
+    pub(super) highest_reported: u64,
+    /// The Registry's own Service, where there is one.
+    pub(super) service: Option<Arc<DynamicObject>>,
+    /// Pods of that Deployment.
+    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) claim: Claim,
+    pub(super) now: Timestamp,
+}
+
+/// The Secret that a password is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It does not exist.
+    Missing,
+    /// It exists, but its owner has not agreed.
+    NotMarked,
+    /// It exists, but is not the one that the operator generated for this identity.
+    Foreign,
+    /// It exists in this version.
+    Present { uid: String, resource_version: String },
+}
+
+/// The published index as a pass found it.
+pub(super) enum LiveIndex {
+    Absent,
+    /// A Secret of that name exists and is none of the operator's.
+    Foreign,
+    /// It is the operator's, but cannot be read as a document.
+    Unreadable {
+        secret: SecretVersion,
+    },
+    Read {
+        revision: u64,
+        digest: String,
+        content: AccessContent,
+        secret: SecretVersion,
+    },
+}
+
+/// The volume as a pass found it.
+pub(super) enum Claim {
+    /// The Registry uses none.
+    NotNeeded,
+    /// It does not exist.
+    Absent,
+    Bound,
+    /// It exists and is not bound; with what its latest event says.
+    Pending {
+        why: Option<String>,
+    },
+}
+
+/// Reads everything.
+pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<Snapshot, api::Error> {
+    let name = registry.name_any();
+    let namespace = registry.namespace().unwrap_or_default();
+    let reference = ObjectRef::from_obj(registry.as_ref());
+    let stores = &context.stores;
+
+    let mut identities: Vec<_> = stores
+        .identities
+        .state_filter(|identity| registry_of(identity) == reference);
+    identities.sort_by_key(|identity| (identity.creation_timestamp(), identity.uid()));
+    let mut policies: Vec<_> = stores
+        .policies
+        .state_filter(|policy| registries_of(policy).any(|target| target == reference));
+    policies.sort_by_key(|policy| (policy.namespace(), policy.name_any()));
+
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+    let (state_name, index_name) = (names::state_secret(&name), names::access_secret(&name));
+    let (state, index) = tokio::try_join!(
+        api::find(format!("read Secret `{state_name}`"), secrets.get_opt(&state_name)),
+        api::find(format!("read Secret `{index_name}`"), secrets.get_opt(&index_name)),
+    )?;
+
+    let mut sources = HashMap::new();
+    let mut hashes = HashMap::new();
+    for identity in identities
+        .iter()
+        .filter(|identity| identity.namespace().as_deref() == Some(&namespace))
+    {
+        let uid = identity.uid().unwrap_or_default();
+        if let Some(source) = source(identity, &secrets, &namespace, context).await? {
+            sources.insert(uid.clone(), source);
+        }
+        if let Some(result) = context.hashing.result(&uid) {
+            hashes.insert(uid, result);
+        }
+    }
+
+    let own = |kind: &str| {
+        let store = stores.owned.get(kind)?;
+        let found =
+            store.state_filter(|object| object.name_any() == name && object.namespace().as_deref() == Some(&namespace));
+        found
+            .into_iter()
+            .next()
+            .filter(|object| belongs_to(object.as_ref(), &name))
+    };
+    let (deployment, service) = (own("Deployment"), own("Service"));
+    let pods = pods_of(deployment.as_deref(), context);
+    let claim = claim(&registry, &namespace, context).await?;
+    let highest_reported = context.proofs.highest(&reference);
+    Ok(Snapshot {
+        state: LiveState::read(state.as_ref(), &context.settings.installation),
+        index: read_index(index.as_ref()),
+        fresh_key: fresh_key(),
+        now: Timestamp::now(),
+        registry,
+        identities,
+        policies,
+        sources,
+        hashes,
+        highest_reported,
+        service,
+        pods,
+        claim,
+    })
+}
+
+/// Makes the Secrets of identities whose password the operator is to generate. Whether any was made.
+///
+/// This is the one write before the pure steps: a password that was never stored cannot be hashed.
+pub(super) async fn generate_credentials(snapshot: &Snapshot, context: &Context) -> Result<bool, api::Error> {
+    if !matches!(snapshot.state, LiveState::Ours { .. } | LiveState::Absent)
+        || snapshot.registry.spec.paused == Some(true)
+    {
+        return Ok(false);
+    }
+    let namespace = snapshot.registry.namespace().unwrap_or_default();
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+    let mut made = false;
+    for identity in &snapshot.identities {
+        let missing = identity.uid().and_then(|uid| snapshot.sources.get(&uid)) == Some(&Source::Missing);
+        let (Some(generate), true) = (&identity.spec.password.generate, missing) else {
+            continue;
+        };
+        let Some((name, key)) = password_secret(identity) else {
+            continue;
+        };
+        let username = identity.spec.username.clone().unwrap_or_else(|| identity.name_any());
+        let length = generate
+            .length
+            .and_then(|length| usize::try_from(length).ok())
+            .unwrap_or(32);
+        let password = Alphanumeric.sample_string(&mut rand::rng(), length);
+        let mut secret = Secret {
+            type_: Some(secret_types::CREDENTIAL.to_owned()),
+            data: Some(BTreeMap::from([
+                ("username".to_owned(), ByteString(username.into_bytes())),
+                (key, ByteString(password.into_bytes())),
+            ])),
+            ..Secret::default()
+        };
+        secret.metadata.name = Some(name.clone());
+        secret.metadata.labels = Some(BTreeMap::from([
+            (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
+            (labels::REGISTRY.to_owned(), snapshot.registry.name_any()),
+            (labels::IDENTITY.to_owned(), identity.name_any()),
+        ]));
+        let params = PostParams {
+            field_manager: Some(api::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match api::call(format!("make Secret `{name}`"), secrets.create(&params, &secret)).await {
+            Ok(_) => {
+                made = true;
+                let note = format!("a password was generated and stored in Secret `{name}`");
+                context
+                    .tell(
+                        &identity.object_ref(&()),
+                        EventType::Normal,
+                        "CredentialGenerated",
+                        &note,
+                    )
+                    .await;
+            }
+            // Somebody made one of this name in between; the next look tells whose it is.
+            Err(error) if error.is_already_exists() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(made)
+}
+
+/// What is known about the Secret that an identity names.
+async fn source(
+    identity: &RegistryIdentity,
+    secrets: &Api<Secret>,
+    namespace: &str,
+    context: &Context,
+) -> Result<Option<Source>, api::Error> {
+    let Some((name, _)) = password_secret(identity) else {
+        return Ok(None);
+    };
+    let generated = identity.spec.password.generate.is_some();
+    let judge = |secret: &PartialObjectMeta<Secret>| {
+        if generated && secret.labels().get(labels::IDENTITY) != Some(&identity.name_any()) {
+            return Source::Foreign;
+        }
+        Source::Present {
+            uid: secret.uid().unwrap_or_default(),
+            resource_version: secret.resource_version().unwrap_or_default(),
+        }
+    };
+    if let Some(secret) = context.stores.credential(namespace, &name) {
+        return Ok(Some(judge(&secret)));
+    }
+    // Not among the marked ones as far as the watches have come: the API server knows for certain.
+    let found = api::find(format!("read Secret `{name}`"), secrets.get_metadata_opt(&name)).await?;
+    Ok(Some(match found {
+        None => Source::Missing,
+        Some(secret) if generated => judge(&secret),
+        Some(secret)
+            if secret
+                .labels()
+                .get(labels::CREDENTIAL)
+                .is_some_and(|value| value == "true") =>
+        {
+            judge(&secret)
+        }
+        // The type is not part of the metadata; a Secret of the right one comes through its watch in a moment.
+        Some(_) => Source::NotMarked,
+    }))
+}
+
+fn read_index(secret: Option<&Secret>) -> LiveIndex {
+    let Some(secret) = secret else { return LiveIndex::Absent };
+    if secret.type_.as_deref() != Some(secret_types::ACCESS) {
+        return LiveIndex::Foreign;
+    }
+    let version = SecretVersion {
+        resource_version: secret.resource_version(),
+    };
+    let data = secret.data.as_ref();
+    let key = |key: &str| data.and_then(|data| data.get(key)).map(|value| value.0.as_slice());
+    let (Some(index), Some(content)) = (key(INDEX_KEY), key(CONTENT_KEY)) else {
+        return LiveIndex::Unreadable { secret: version };
+    };
+    match registry_config::index_from_secret(index, content) {
+        Ok((index, access)) => LiveIndex::Read {
+            revision: index.revision,
+            digest: index.digest.unwrap_or_default(),
+            content: access.content,
+            secret: version,
+        },
+        Err(_) => LiveIndex::Unreadable { secret: version },
+    }
+}
+
+/// A new ES256 key; its name is random, because nothing depends on it.
+fn fresh_key() -> TokenKey {
+    let pair = rcgen::KeyPair::generate().expect("the system gives random numbers");
+    TokenKey {
+        kid: uuid::Uuid::new_v4().to_string(),
+        private_key: pair.serialize_pem(),
+    }
+}
+
+/// Whether an object carries the label of this Registry.
+pub(super) fn belongs_to(object: &impl ResourceExt, registry: &str) -> bool {
+    object
+        .labels()
+        .get(labels::REGISTRY)
+        .is_some_and(|value| value == registry)
+}
+
+/// The Pods that belong to a Deployment through one of its ReplicaSets. A label alone makes no Pod ours.
+fn pods_of(deployment: Option<&DynamicObject>, context: &Context) -> Vec<Arc<Pod>> {
+    let Some(deployment) = deployment else {
+        return Vec::new();
+    };
+    let (namespace, uid) = (deployment.namespace(), deployment.uid().unwrap_or_default());
+    let sets: Vec<String> = context
+        .stores
+        .replica_sets
+        .state()
+        .iter()
+        .filter(|set| set.namespace() == namespace && owned_by(set.as_ref(), &uid))
+        .filter_map(|set| set.uid())
+        .collect();
+    let mut pods = context
+        .stores
+        .pods
+        .state_filter(|pod| pod.namespace() == namespace && sets.iter().any(|set| owned_by(pod, set)));
+    pods.sort_by_key(|pod| pod.name_any());
+    pods
+}
+
+fn owned_by(object: &impl ResourceExt, uid: &str) -> bool {
+    object
+        .owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+async fn claim(registry: &Registry, namespace: &str, context: &Context) -> Result<Claim, api::Error> {
+    let Some(storage) = &registry.spec.storage.persistent_volume_claim else {
+        return Ok(Claim::NotNeeded);
+    };
+    let name = storage
+        .claim_name
+        .clone()
+        .unwrap_or_else(|| names::data_claim(&registry.name_any()));
+    let ours = context.stores.owned.get("PersistentVolumeClaim").and_then(|store| {
+        let found =
+            store.state_filter(|claim| claim.name_any() == name && claim.namespace().as_deref() == Some(namespace));
+        found.into_iter().next()
+    });
+    let phase = if let Some(claim) = ours {
+        claim.data["status"]["phase"].as_str().map(str::to_owned)
+    } else {
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
+        let found = api::find(format!("read PersistentVolumeClaim `{name}`"), claims.get_opt(&name)).await?;
+        let Some(claim) = found else { return Ok(Claim::Absent) };
+        claim.status.and_then(|status| status.phase)
+    };
+    if phase.as_deref() == Some("Bound") {
+        return Ok(Claim::Bound);
+    }
+    let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
+    let about = ListParams::default().fields(&format!(
+        "involvedObject.kind=PersistentVolumeClaim,involvedObject.name={name}"
+    ));
+    let events = api::call(format!("list events of `{name}`"), events.list(&about)).await?;
+    let newest = events.items.into_iter().max_by_key(|event| {
+        event
+            .last_timestamp
+            .clone()
+            .map(|time| time.0)
+            .or(event.event_time.clone().map(|time| time.0))
+    });
+    Ok(Claim::Pending {
+        why: newest.and_then(|event| event.message),
+    })
+}

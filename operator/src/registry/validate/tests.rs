@@ -1,0 +1,475 @@
+//! What becomes of identities and policies, good and bad, from snapshots made by hand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crds::{AccessPolicy, Registry, RegistryIdentity, reasons};
+use jiff::Timestamp;
+use registry_config::{PasswordHash, TokenKey};
+use serde_json::{Value, json};
+
+use super::{Manage, Plan, validate};
+use crate::hashing::HashResult;
+use crate::registry::snapshot::{Claim, LiveIndex, Snapshot, Source};
+use crate::settings::{LogFormat, Settings};
+use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+
+fn settings() -> Settings {
+    Settings {
+        registry_image: "example.com/registry:1".into(),
+        allowed_image_prefixes: vec!["example.com/mirror/".into()],
+        installation: "system/wharfinger".into(),
+        namespace: "system".into(),
+        pod_name: "operator-0".into(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        log_format: LogFormat::Text,
+    }
+}
+
+fn key() -> TokenKey {
+    TokenKey {
+        kid: "k".into(),
+        private_key: "p".into(),
+    }
+}
+
+fn registry(spec: &Value) -> Arc<Registry> {
+    Arc::new(
+        serde_json::from_value(json!({
+            "apiVersion": "wharfinger.dev/v1alpha1", "kind": "Registry",
+            "metadata": { "name": "main", "namespace": "team", "uid": "registry" }, "spec": spec,
+        }))
+        .unwrap(),
+    )
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        registry: registry(&json!({ "storage": { "emptyDir": {} } })),
+        identities: Vec::new(),
+        policies: Vec::new(),
+        sources: HashMap::new(),
+        hashes: HashMap::new(),
+        state: LiveState::Absent,
+        index: LiveIndex::Absent,
+        fresh_key: key(),
+        highest_reported: 0,
+        service: None,
+        pods: Vec::new(),
+        claim: Claim::NotNeeded,
+        now: Timestamp::from_millisecond(1_000_000).unwrap(),
+    }
+}
+
+impl Snapshot {
+    /// Adds an identity whose password is in Secret `pw` in version 1, hashed already.
+    fn with_identity(mut self, name: &str, uid: &str, extra: Value) -> Self {
+        let mut spec = json!({ "registryRef": { "name": "main" }, "password": { "secretKeyRef": { "name": "pw", "key": "password" } } });
+        merge(&mut spec, extra);
+        let identity: RegistryIdentity = serde_json::from_value(json!({
+            "apiVersion": "wharfinger.dev/v1alpha1", "kind": "RegistryIdentity",
+            "metadata": { "name": name, "namespace": "team", "uid": uid, "generation": 1 }, "spec": spec,
+        }))
+        .unwrap();
+        self.identities.push(Arc::new(identity));
+        self.sources.insert(
+            uid.into(),
+            Source::Present {
+                uid: "s".into(),
+                resource_version: "1".into(),
+            },
+        );
+        self.hashes.insert(uid.into(), HashResult::Hashed(hash("1")));
+        self
+    }
+
+    fn with_policy(mut self, name: &str, spec: &Value) -> Self {
+        let policy: AccessPolicy = serde_json::from_value(json!({
+            "apiVersion": "wharfinger.dev/v1alpha1", "kind": "AccessPolicy",
+            "metadata": { "name": name, "namespace": "team", "uid": name, "generation": 2 }, "spec": spec,
+        }))
+        .unwrap();
+        self.policies.push(Arc::new(policy));
+        self
+    }
+
+    fn with_state(mut self, state: State) -> Self {
+        self.state = LiveState::Ours {
+            state,
+            secret: SecretVersion { resource_version: None },
+            taken_over: false,
+        };
+        self
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}
+
+fn hash(resource_version: &str) -> StoredHash {
+    StoredHash {
+        hash: PasswordHash::parse(HASH).unwrap(),
+        source: SourceVersion {
+            secret: "pw".into(),
+            key: "password".into(),
+            uid: "s".into(),
+            resource_version: resource_version.into(),
+        },
+    }
+}
+
+fn state_of(plan: Plan) -> State {
+    match plan.manage {
+        Manage::Everything { state } => state,
+        Manage::Nothing { why } => panic!("{}", why.message),
+    }
+}
+
+fn usernames(plan: &Plan) -> Vec<&str> {
+    plan.content
+        .identities
+        .iter()
+        .map(|identity| identity.username.as_str())
+        .collect()
+}
+
+fn policy(effect: &str, rule: Value) -> Value {
+    let mut full = json!({ "name": "r", "repositories": ["**"], "actions": ["put-manifest"] });
+    merge(&mut full, rule);
+    json!({ "targetRefs": [{ "name": "main" }], "effect": effect, "subjects": [{ "any": "Everyone" }], "rules": [full] })
+}
+
+#[test]
+fn lists_identities_with_their_hash_and_never_without() {
+    let mut snapshot = snapshot()
+        .with_identity("alice", "a", json!({}))
+        .with_identity("bob", "b", json!({}))
+        .with_identity("carol", "c", json!({ "disabled": true }));
+    snapshot.hashes.remove("b");
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(usernames(&plan), ["alice"]);
+    assert_eq!(plan.jobs().map(|job| job.identity.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(
+        plan.content.identities[0].tokens_from, plan.next_revision,
+        "tokens from before do not count"
+    );
+}
+
+#[test]
+fn the_same_input_gives_the_same_document_and_state() {
+    let first = validate(&snapshot().with_identity("alice", "a", json!({})), &settings());
+    let content = first.content.clone();
+    let state = state_of(first);
+    let mut later = snapshot()
+        .with_identity("alice", "a", json!({}))
+        .with_state(state.clone());
+    later.hashes.clear();
+    later.now = Timestamp::from_millisecond(9_000_000).unwrap();
+    let second = validate(&later, &settings());
+    assert_eq!(second.content, content);
+    assert_eq!(second.jobs().count(), 0, "an unchanged password is not hashed again");
+    assert_eq!(state_of(second), state);
+}
+
+#[test]
+fn enabling_an_identity_again_does_not_revive_its_tokens() {
+    let listed = state_of(validate(
+        &snapshot().with_identity("alice", "a", json!({})),
+        &settings(),
+    ));
+    let before = listed.identities["a"].listed_since.unwrap();
+    let disabled = state_of(validate(
+        &snapshot()
+            .with_identity("alice", "a", json!({ "disabled": true }))
+            .with_state(State {
+                revision: before,
+                ..listed
+            }),
+        &settings(),
+    ));
+    assert_eq!(disabled.identities["a"].listed_since, None);
+    let again = validate(
+        &snapshot().with_identity("alice", "a", json!({})).with_state(disabled),
+        &settings(),
+    );
+    assert!(again.content.identities[0].tokens_from > before);
+}
+
+#[test]
+fn a_secret_that_goes_missing_or_bad_leaves_the_last_password_in_force() {
+    let state = state_of(validate(
+        &snapshot().with_identity("alice", "a", json!({})),
+        &settings(),
+    ));
+    let why = crate::outcome::Verdict::no(reasons::SECRET_KEY_NOT_FOUND, "no key");
+    let version = SourceVersion {
+        resource_version: "2".into(),
+        ..hash("2").source
+    };
+    for (source, result, reason) in [
+        (Source::Missing, None, reasons::SECRET_NOT_FOUND),
+        (Source::NotMarked, None, reasons::SECRET_NOT_MARKED),
+        (
+            Source::Present {
+                uid: "s".into(),
+                resource_version: "2".into(),
+            },
+            Some(HashResult::Unusable { source: version, why }),
+            reasons::SECRET_KEY_NOT_FOUND,
+        ),
+    ] {
+        let mut snapshot = snapshot()
+            .with_identity("alice", "a", json!({}))
+            .with_state(state.clone());
+        snapshot.sources.insert("a".into(), source);
+        snapshot.hashes = result.into_iter().map(|result| ("a".to_owned(), result)).collect();
+        let plan = validate(&snapshot, &settings());
+        assert_eq!(usernames(&plan), ["alice"], "{reason}");
+        assert_eq!(plan.identities["a"].resolved.reason, reason);
+        assert!(
+            plan.identities["a"]
+                .resolved
+                .message
+                .contains("the last password stays in force")
+        );
+    }
+}
+
+#[test]
+fn a_username_stays_with_whoever_has_it() {
+    // `b` is the older object here, but `a` was first to be accepted.
+    let state = State {
+        usernames: [("ann".to_owned(), "a".to_owned())].into(),
+        ..State::new("system/wharfinger", key())
+    };
+    let both = || {
+        snapshot()
+            .with_identity("b", "b", json!({ "username": "ann" }))
+            .with_identity("a", "a", json!({ "username": "ann" }))
+    };
+    for (snapshot, winner, loser) in [(both(), "b", "a"), (both().with_state(state.clone()), "a", "b")] {
+        let plan = validate(&snapshot, &settings());
+        assert_eq!(plan.content.identities[0].uid.as_deref(), Some(winner));
+        assert_eq!(plan.identities[loser].accepted.reason, reasons::USERNAME_CONFLICT);
+        assert!(
+            plan.identities[loser]
+                .accepted
+                .message
+                .contains(&format!("RegistryIdentity `{winner}`"))
+        );
+    }
+    let mut disabled = snapshot()
+        .with_identity("a", "a", json!({ "username": "ann", "disabled": true }))
+        .with_identity("b", "b", json!({ "username": "ann" }))
+        .with_state(state);
+    disabled.identities.reverse();
+    assert!(
+        usernames(&validate(&disabled, &settings())).is_empty(),
+        "nobody else signs in under a disabled name"
+    );
+}
+
+#[test]
+fn a_misspelt_field_is_refused_by_its_path() {
+    let plan = validate(
+        &snapshot()
+            .with_identity("alice", "a", json!({ "disable": true }))
+            .with_policy("p", &policy("Deny", json!({ "whn": "true" }))),
+        &settings(),
+    );
+    assert_eq!(plan.identities["a"].accepted.reason, reasons::UNKNOWN_FIELD);
+    assert!(plan.identities["a"].accepted.message.contains("`spec.disable`"));
+    assert!(usernames(&plan).is_empty());
+    assert_eq!(plan.policies["p"].accepted.reason, reasons::UNKNOWN_FIELD);
+    assert!(plan.policies["p"].accepted.message.contains("`spec.rules[0].whn`"));
+}
+
+#[test]
+fn a_broken_edit_keeps_the_last_accepted_generation() {
+    let good = validate(
+        &snapshot().with_policy("p", &policy("Allow", json!({ "when": "identity.username == 'ann'" }))),
+        &settings(),
+    );
+    let in_force = good.content.policies.clone();
+    let state = state_of(good);
+    for (when, reason) in [
+        ("identity.usrname == 'ann'", reasons::INVALID_EXPRESSION),
+        ("identity.username ==", reasons::INVALID_EXPRESSION),
+        ("identity.username", reasons::INVALID_EXPRESSION),
+    ] {
+        let plan = validate(
+            &snapshot()
+                .with_policy("p", &policy("Allow", json!({ "when": when })))
+                .with_state(state.clone()),
+            &settings(),
+        );
+        assert_eq!(plan.content.policies, in_force, "{when}");
+        assert_eq!(plan.policies["p"].accepted.reason, reason);
+        let message = &plan.policies["p"].accepted.message;
+        assert!(
+            message.contains("spec.rules[0].when: line 1, column ")
+                && message.contains("generation 2 of this policy stays in force"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_deny_whose_condition_was_never_valid_denies_and_an_allow_does_nothing() {
+    for (effect, in_force) in [("Deny", 1), ("Allow", 0)] {
+        let plan = validate(
+            &snapshot().with_policy("p", &policy(effect, json!({ "when": "nonsense(" }))),
+            &settings(),
+        );
+        assert_eq!(plan.content.policies.len(), in_force, "{effect}");
+        assert!(
+            plan.content
+                .policies
+                .iter()
+                .all(|policy| policy.rules[0].when.is_none())
+        );
+        assert!(!plan.policies["p"].accepted.is_yes());
+    }
+    let bad_pattern = policy("Deny", json!({ "repositories": ["a**"], "when": "nonsense(" }));
+    assert!(
+        validate(&snapshot().with_policy("p", &bad_pattern), &settings())
+            .content
+            .policies
+            .is_empty()
+    );
+}
+
+#[test]
+fn objects_of_other_namespaces_do_nothing() {
+    let mut snapshot = snapshot()
+        .with_identity("alice", "a", json!({}))
+        .with_policy("p", &policy("Deny", json!({})));
+    for object in &mut snapshot.identities {
+        Arc::get_mut(object).unwrap().metadata.namespace = Some("elsewhere".into());
+    }
+    for object in &mut snapshot.policies {
+        Arc::get_mut(object).unwrap().metadata.namespace = Some("elsewhere".into());
+    }
+    let plan = validate(&snapshot, &settings());
+    assert_eq!((plan.content.identities.len(), plan.content.policies.len()), (0, 0));
+    assert_eq!(plan.identities["a"].accepted.reason, reasons::NOT_ALLOWED_BY_REGISTRY);
+    assert_eq!(plan.policies["p"].accepted.reason, reasons::NOT_ALLOWED_BY_REGISTRY);
+}
+
+#[test]
+fn over_the_limit_additions_are_refused_and_removals_go_out() {
+    use sha2::{Digest, Sha256};
+    let noise = |seed: usize| {
+        (0..64)
+            .map(|n| hex::encode(Sha256::digest(format!("{seed}/{n}"))))
+            .collect::<Vec<_>>()
+    };
+    let many = |count: usize| {
+        (0..count).fold(snapshot(), |snapshot, n| {
+            snapshot.with_identity(&format!("i{n}"), &format!("i{n}"), json!({ "groups": noise(n) }))
+        })
+    };
+    let fits = validate(&many(200), &settings());
+    assert_eq!(fits.content.identities.len(), 200);
+    let mut over = many(600).with_policy("deny", &policy("Deny", json!({})));
+    over.index = LiveIndex::Read {
+        revision: 1,
+        digest: String::new(),
+        content: fits.content.clone(),
+        secret: SecretVersion { resource_version: None },
+    };
+    over.identities.remove(0);
+    let plan = validate(&over, &settings());
+    assert_eq!(
+        plan.content.identities.len(),
+        199,
+        "what was in force stays, what was deleted is gone, nothing is added"
+    );
+    assert_eq!(plan.content.policies.len(), 1, "a Deny is never dropped");
+    assert_eq!(plan.identities["i599"].accepted.reason, reasons::LIMIT_EXCEEDED);
+}
+
+#[test]
+fn a_revision_is_above_everything_ever_seen() {
+    let mut snapshot = snapshot();
+    assert_eq!(validate(&snapshot, &settings()).next_revision, 1_000_001, "the clock");
+    snapshot.highest_reported = 5_000_000;
+    assert_eq!(validate(&snapshot, &settings()).next_revision, 5_000_001, "a Pod");
+    snapshot.index = LiveIndex::Read {
+        revision: 6_000_000,
+        digest: String::new(),
+        content: validate(&snapshot, &settings()).content,
+        secret: SecretVersion { resource_version: None },
+    };
+    assert_eq!(validate(&snapshot, &settings()).next_revision, 6_000_001, "the index");
+    let snapshot = snapshot.with_state(State {
+        revision: 7_000_000,
+        ..State::new("system/wharfinger", key())
+    });
+    assert_eq!(validate(&snapshot, &settings()).next_revision, 7_000_001, "the state");
+}
+
+#[test]
+fn another_installation_a_damaged_state_and_a_pause_stop_all_writes() {
+    let paused = Snapshot {
+        registry: registry(&json!({ "storage": { "emptyDir": {} }, "paused": true })),
+        ..snapshot()
+    };
+    let foreign = Snapshot {
+        state: LiveState::Foreign {
+            installation: "other/one".into(),
+        },
+        ..snapshot()
+    };
+    let damaged = Snapshot {
+        state: LiveState::Unreadable { why: "no".into() },
+        ..snapshot()
+    };
+    let taken = Snapshot {
+        index: LiveIndex::Foreign,
+        ..snapshot()
+    };
+    for (snapshot, reason) in [
+        (paused, reasons::PAUSED),
+        (foreign, reasons::CONFLICT),
+        (damaged, reasons::CONFLICT),
+        (taken, reasons::CONFLICT),
+    ] {
+        match validate(&snapshot, &settings()).manage {
+            Manage::Nothing { why } => assert_eq!(why.reason, reason),
+            Manage::Everything { .. } => panic!("{reason}"),
+        }
+    }
+}
+
+#[test]
+fn an_image_must_be_the_default_or_begin_with_an_allowed_prefix() {
+    for (image, allowed) in [
+        (None, true),
+        (Some("example.com/registry:1"), true),
+        (Some("example.com/mirror/registry:2"), true),
+        (Some("evil.example/registry"), false),
+    ] {
+        let mut spec = json!({ "storage": { "emptyDir": {} } });
+        if let Some(image) = image {
+            spec["image"] = json!(image);
+        }
+        let plan = validate(
+            &Snapshot {
+                registry: registry(&spec),
+                ..snapshot()
+            },
+            &settings(),
+        );
+        assert_eq!(plan.workload.is_ok(), allowed, "{image:?}");
+        assert!(
+            matches!(plan.manage, Manage::Everything { .. }),
+            "identities and policies are followed all the same"
+        );
+    }
+}

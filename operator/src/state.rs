@@ -1,0 +1,238 @@
+//! What cannot be recomputed about a Registry, and the Secret that keeps it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use crds::annotations;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use registry_config::{PasswordHash, PolicyEntry, TokenKey};
+use serde::{Deserialize, Serialize};
+
+/// Key of the state within its Secret: JSON, compressed with gzip.
+pub(crate) const STATE_KEY: &str = "state";
+
+/// The version of the state's format that this build writes and reads.
+const FORMAT_VERSION: u32 = 1;
+
+/// What cannot be recomputed about a Registry. Maps are ordered, so that the same state is the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct State {
+    pub(crate) format_version: u32,
+    /// The installation that manages the Registry.
+    pub(crate) installation: String,
+    /// The revision that was published last, or was about to be.
+    pub(crate) revision: u64,
+    /// The keys that sign tokens.
+    pub(crate) keys: Vec<TokenKey>,
+    /// Which identity, by UID, has a username.
+    #[serde(default)]
+    pub(crate) usernames: BTreeMap<String, String>,
+    /// Identities by UID.
+    #[serde(default)]
+    pub(crate) identities: BTreeMap<String, IdentityState>,
+    /// The last accepted form of policies, by UID.
+    #[serde(default)]
+    pub(crate) policies: BTreeMap<String, PolicyState>,
+}
+
+/// What is kept about an identity.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IdentityState {
+    /// The hash of its password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<StoredHash>,
+    /// The revision since which it is listed without a gap; absent while it is not. Older tokens are dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listed_since: Option<u64>,
+}
+
+/// A hash and the password that it was made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StoredHash {
+    pub(crate) hash: PasswordHash,
+    pub(crate) source: SourceVersion,
+}
+
+/// One version of a key of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SourceVersion {
+    pub(crate) secret: String,
+    pub(crate) key: String,
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
+}
+
+/// The last accepted form of a policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PolicyState {
+    pub(crate) generation: i64,
+    pub(crate) policy: PolicyEntry,
+}
+
+/// The state as a pass found it.
+#[derive(Debug, Clone)]
+pub(crate) enum LiveState {
+    /// There is none yet.
+    Absent,
+    /// This installation's; `taken_over` where another one still stands in the Secret.
+    Ours {
+        state: State,
+        secret: SecretVersion,
+        taken_over: bool,
+    },
+    /// Another installation manages the Registry.
+    Foreign { installation: String },
+    /// The Secret exists, but its content does not.
+    Unreadable { why: String },
+}
+
+/// The version of a Secret that a write must replace, and no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SecretVersion {
+    pub(crate) resource_version: Option<String>,
+}
+
+impl State {
+    /// The state of a Registry that has none.
+    pub(crate) fn new(installation: &str, key: TokenKey) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            installation: installation.to_owned(),
+            revision: 0,
+            keys: vec![key],
+            usernames: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            policies: BTreeMap::new(),
+        }
+    }
+
+    /// Packs the state for [`STATE_KEY`].
+    pub(crate) fn pack(&self) -> Result<Vec<u8>, std::io::Error> {
+        let json = serde_json::to_vec(self)?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&json)?;
+        encoder.finish()
+    }
+
+    fn unpack(packed: &[u8]) -> Result<Self, String> {
+        let mut json = Vec::new();
+        GzDecoder::new(packed)
+            .read_to_end(&mut json)
+            .map_err(|error| error.to_string())?;
+        let state: Self = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+        if state.format_version == FORMAT_VERSION {
+            Ok(state)
+        } else {
+            Err(format!(
+                "its format version is {}, but this operator reads {FORMAT_VERSION}",
+                state.format_version
+            ))
+        }
+    }
+}
+
+impl LiveState {
+    /// Reads the state from its Secret.
+    pub(crate) fn read(secret: Option<&Secret>, installation: &str) -> Self {
+        let Some(secret) = secret else { return Self::Absent };
+        let Some(packed) = secret.data.as_ref().and_then(|data| data.get(STATE_KEY)) else {
+            return Self::Unreadable {
+                why: format!("it has no key `{STATE_KEY}`"),
+            };
+        };
+        let mut state = match State::unpack(&packed.0) {
+            Ok(state) => state,
+            Err(why) => return Self::Unreadable { why },
+        };
+        let taken_over = state.installation != installation;
+        if taken_over {
+            let heir = secret.annotations().get(annotations::HAND_OVER_TO);
+            if heir.map(String::as_str) != Some(installation) {
+                return Self::Foreign {
+                    installation: state.installation,
+                };
+            }
+            installation.clone_into(&mut state.installation);
+        }
+        let secret = SecretVersion {
+            resource_version: secret.resource_version(),
+        };
+        Self::Ours {
+            state,
+            secret,
+            taken_over,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    fn secret(state: &State) -> Secret {
+        let data = BTreeMap::from([(STATE_KEY.to_owned(), ByteString(state.pack().unwrap()))]);
+        Secret {
+            data: Some(data),
+            ..Secret::default()
+        }
+    }
+
+    fn state() -> State {
+        State::new(
+            "a/one",
+            TokenKey {
+                kid: "k".into(),
+                private_key: "p".into(),
+            },
+        )
+    }
+
+    #[test]
+    fn another_installation_takes_over_only_where_the_secret_says_so() {
+        let mut stored = secret(&state());
+        assert!(
+            matches!(LiveState::read(Some(&stored), "a/one"), LiveState::Ours { state: read, taken_over: false, .. } if read == state())
+        );
+        assert!(
+            matches!(LiveState::read(Some(&stored), "b/two"), LiveState::Foreign { installation } if installation == "a/one")
+        );
+        stored
+            .annotations_mut()
+            .insert(annotations::HAND_OVER_TO.into(), "b/two".into());
+        assert!(
+            matches!(LiveState::read(Some(&stored), "b/two"), LiveState::Ours { state, taken_over: true, .. } if state.installation == "b/two")
+        );
+    }
+
+    #[test]
+    fn damaged_state_is_never_taken_for_none() {
+        let mut stored = secret(&state());
+        stored.data = Some(BTreeMap::from([(
+            STATE_KEY.to_owned(),
+            ByteString(b"garbage".to_vec()),
+        )]));
+        assert!(matches!(
+            LiveState::read(Some(&stored), "a/one"),
+            LiveState::Unreadable { .. }
+        ));
+        stored.data = None;
+        assert!(matches!(
+            LiveState::read(Some(&stored), "a/one"),
+            LiveState::Unreadable { .. }
+        ));
+        assert!(matches!(LiveState::read(None, "a/one"), LiveState::Absent));
+    }
+}

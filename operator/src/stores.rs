@@ -1,0 +1,423 @@
+//! Everything that the operator watches, and which Registries each change concerns.
+//!
+//! Every watch has a task and a back-off of its own, so that one that keeps failing holds up no other. Each re-list
+//! concerns all Registries, because a deletion that was missed while disconnected must still revoke.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crds::{AccessPolicy, Registry, RegistryIdentity, labels, secret_types};
+use futures::{StreamExt, channel::mpsc};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, reflector, watcher as watch};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::names;
+use crate::registry::render::KINDS;
+
+/// Each watch is asked anew after this many seconds: some load balancers silently drop connections idle for 240 s.
+const WATCH_SECONDS: u32 = 200;
+
+/// The watched objects.
+pub(crate) struct Stores {
+    pub(crate) registries: Store<Registry>,
+    pub(crate) identities: Store<RegistryIdentity>,
+    pub(crate) policies: Store<AccessPolicy>,
+    /// Secrets that carry the label of consent.
+    pub(crate) labelled: Store<PartialObjectMeta<Secret>>,
+    /// Secrets of the type of consent.
+    pub(crate) typed: Store<PartialObjectMeta<Secret>>,
+    /// Secrets of the operator's own: access, state, generated.
+    pub(crate) own_secrets: Store<PartialObjectMeta<Secret>>,
+    /// The operator's own objects of each kind of [`KINDS`], by kind.
+    pub(crate) owned: BTreeMap<&'static str, Store<DynamicObject>>,
+    pub(crate) pods: Store<Pod>,
+    pub(crate) replica_sets: Store<ReplicaSet>,
+}
+
+/// The queues of the three controllers and of pruning.
+#[derive(Clone)]
+pub(crate) struct Queues {
+    pub(crate) registries: mpsc::UnboundedSender<ObjectRef<Registry>>,
+    pub(crate) identities: mpsc::UnboundedSender<ObjectRef<RegistryIdentity>>,
+    pub(crate) policies: mpsc::UnboundedSender<ObjectRef<AccessPolicy>>,
+    /// Something was deleted that objects of ours may have belonged to.
+    pub(crate) prune: Arc<tokio::sync::Notify>,
+}
+
+impl Queues {
+    pub(crate) fn registry(&self, registry: ObjectRef<Registry>) {
+        // A closed queue means that the operator is shutting down.
+        let _ = self.registries.unbounded_send(registry);
+    }
+
+    pub(crate) fn identity(&self, identity: ObjectRef<RegistryIdentity>) {
+        let _ = self.identities.unbounded_send(identity);
+    }
+
+    pub(crate) fn policy(&self, policy: ObjectRef<AccessPolicy>) {
+        let _ = self.policies.unbounded_send(policy);
+    }
+}
+
+/// The Registry that an identity names.
+pub(crate) fn registry_of(identity: &RegistryIdentity) -> ObjectRef<Registry> {
+    let reference = &identity.spec.registry_ref;
+    let namespace = reference
+        .namespace
+        .clone()
+        .or_else(|| identity.namespace())
+        .unwrap_or_default();
+    ObjectRef::new(&reference.name).within(&namespace)
+}
+
+/// The Registries that a policy names.
+pub(crate) fn registries_of(policy: &AccessPolicy) -> impl Iterator<Item = ObjectRef<Registry>> {
+    let home = policy.namespace().unwrap_or_default();
+    policy
+        .spec
+        .target_refs
+        .iter()
+        .map(move |target| ObjectRef::new(&target.name).within(target.namespace.as_deref().unwrap_or(&home)))
+}
+
+/// The name of the Secret that an identity's password is read from.
+pub(crate) fn password_secret(identity: &RegistryIdentity) -> Option<(String, String)> {
+    let password = &identity.spec.password;
+    if let Some(reference) = &password.secret_key_ref {
+        return Some((reference.name.clone(), reference.key.clone()));
+    }
+    let generate = password.generate.as_ref()?;
+    let name = generate
+        .secret_name
+        .clone()
+        .unwrap_or_else(|| names::credentials_secret(identity));
+    Some((name, "password".to_owned()))
+}
+
+/// The writing ends of all stores.
+struct Writers {
+    registries: Writer<Registry>,
+    identities: Writer<RegistryIdentity>,
+    policies: Writer<AccessPolicy>,
+    labelled: Writer<PartialObjectMeta<Secret>>,
+    typed: Writer<PartialObjectMeta<Secret>>,
+    own_secrets: Writer<PartialObjectMeta<Secret>>,
+    owned: Vec<(ApiResource, Writer<DynamicObject>)>,
+    pods: Writer<Pod>,
+    replica_sets: Writer<ReplicaSet>,
+}
+
+impl Stores {
+    /// Begins to watch everything; returns at once.
+    pub(crate) fn watch(client: &Client, queues: &Queues) -> Arc<Self> {
+        let (stores, writers) = Self::new();
+        let stores = Arc::new(stores);
+        let watches = Watches {
+            client: client.clone(),
+            queues: queues.clone(),
+            stores: Arc::downgrade(&stores),
+        };
+        let Writers {
+            registries,
+            identities,
+            policies,
+            labelled,
+            typed,
+            own_secrets,
+            owned,
+            pods,
+            replica_sets,
+        } = writers;
+        watches.api(registries, identities, policies);
+        watches.credentials(labelled, typed);
+        // A deletion of one of these is repaired, so it matters just like a change.
+        watches.belongings("the operator's Secrets", Api::all(client.clone()), own_secrets);
+        watches.belongings("Pods", Api::all(client.clone()), pods);
+        watches.belongings("ReplicaSets", Api::all(client.clone()), replica_sets);
+        for (resource, writer) in owned {
+            watches.belongings(&resource.plural, Api::all_with(client.clone(), &resource), writer);
+        }
+        stores
+    }
+
+    fn new() -> (Self, Writers) {
+        let (registries, registry_writer) = reflector::store();
+        let (identities, identity_writer) = reflector::store();
+        let (policies, policy_writer) = reflector::store();
+        let (labelled, labelled_writer) = reflector::store();
+        let (typed, typed_writer) = reflector::store();
+        let (own_secrets, own_secret_writer) = reflector::store();
+        let (pods, pod_writer) = reflector::store();
+        let (replica_sets, replica_set_writer) = reflector::store();
+        let mut owned = BTreeMap::new();
+        let mut owned_writers = Vec::new();
+        for kind in KINDS {
+            let writer = Writer::new(kind.resource());
+            owned.insert(kind.name, writer.as_reader());
+            owned_writers.push((kind.resource(), writer));
+        }
+        let writers = Writers {
+            registries: registry_writer,
+            identities: identity_writer,
+            policies: policy_writer,
+            labelled: labelled_writer,
+            typed: typed_writer,
+            own_secrets: own_secret_writer,
+            owned: owned_writers,
+            pods: pod_writer,
+            replica_sets: replica_set_writer,
+        };
+        let stores = Self {
+            registries,
+            identities,
+            policies,
+            labelled,
+            typed,
+            own_secrets,
+            owned,
+            pods,
+            replica_sets,
+        };
+        (stores, writers)
+    }
+
+    /// Queues every object there is.
+    pub(crate) fn queue_all(&self, queues: &Queues) {
+        for registry in self.registries.state() {
+            queues.registry(ObjectRef::from_obj(registry.as_ref()));
+        }
+        for identity in self.identities.state() {
+            queues.identity(ObjectRef::from_obj(identity.as_ref()));
+        }
+        for policy in self.policies.state() {
+            queues.policy(ObjectRef::from_obj(policy.as_ref()));
+        }
+        queues.prune.notify_one();
+    }
+
+    /// Queues those who name a Registry: they learn that it came or went.
+    fn queue_dependents(&self, registry: &ObjectRef<Registry>, queues: &Queues) {
+        for identity in self
+            .identities
+            .state_filter(|identity| registry_of(identity) == *registry)
+        {
+            queues.identity(ObjectRef::from_obj(identity.as_ref()));
+        }
+        let targets = |policy: &AccessPolicy| registries_of(policy).any(|target| target == *registry);
+        for policy in self.policies.state_filter(targets) {
+            queues.policy(ObjectRef::from_obj(policy.as_ref()));
+        }
+    }
+
+    /// Waits until every store has been filled once: a document rendered from less could revoke by mistake.
+    ///
+    /// # Errors
+    /// Where the operator is shutting down.
+    pub(crate) async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        self.registries.wait_until_ready().await?;
+        self.identities.wait_until_ready().await?;
+        self.policies.wait_until_ready().await?;
+        self.labelled.wait_until_ready().await?;
+        self.typed.wait_until_ready().await?;
+        self.own_secrets.wait_until_ready().await?;
+        self.pods.wait_until_ready().await?;
+        self.replica_sets.wait_until_ready().await?;
+        for store in self.owned.values() {
+            store.wait_until_ready().await?;
+        }
+        Ok(())
+    }
+
+    /// A Secret whose owner agreed that identities may read their password from it.
+    pub(crate) fn credential(&self, namespace: &str, name: &str) -> Option<Arc<PartialObjectMeta<Secret>>> {
+        let reference = ObjectRef::new(name).within(namespace);
+        self.typed.get(&reference).or_else(|| self.labelled.get(&reference))
+    }
+}
+
+/// Starts the watches.
+struct Watches {
+    client: Client,
+    queues: Queues,
+    /// Weak, so that the watches do not keep alive what they fill.
+    stores: Weak<Stores>,
+}
+
+impl Watches {
+    /// The three kinds of the API.
+    fn api(&self, registries: Writer<Registry>, identities: Writer<RegistryIdentity>, policies: Writer<AccessPolicy>) {
+        let (queues, stores) = (self.queues.clone(), self.stores.clone());
+        self.start(
+            "Registries",
+            Api::all(self.client.clone()),
+            config(),
+            registries,
+            move |registry, gone| {
+                let reference = ObjectRef::from_obj(registry);
+                if let Some(stores) = stores.upgrade() {
+                    stores.queue_dependents(&reference, &queues);
+                }
+                if gone {
+                    queues.prune.notify_one();
+                }
+                queues.registry(reference);
+            },
+        );
+        let queues = self.queues.clone();
+        self.start(
+            "RegistryIdentities",
+            Api::all(self.client.clone()),
+            config(),
+            identities,
+            move |identity, gone| {
+                if gone {
+                    queues.prune.notify_one();
+                }
+                queues.registry(registry_of(identity));
+                queues.identity(ObjectRef::from_obj(identity));
+            },
+        );
+        let queues = self.queues.clone();
+        self.start(
+            "AccessPolicies",
+            Api::all(self.client.clone()),
+            config(),
+            policies,
+            move |policy, _| {
+                registries_of(policy).for_each(|registry| queues.registry(registry));
+                queues.policy(ObjectRef::from_obj(policy));
+            },
+        );
+    }
+
+    /// The Secrets that identities may read their passwords from.
+    fn credentials(&self, labelled: Writer<PartialObjectMeta<Secret>>, typed: Writer<PartialObjectMeta<Secret>>) {
+        let (queues, stores) = (self.queues.clone(), self.stores.clone());
+        let on_change = move |secret: &PartialObjectMeta<Secret>, _: bool| {
+            let Some(stores) = stores.upgrade() else { return };
+            let (namespace, name) = (secret.namespace(), secret.name_any());
+            let reads = |identity: &RegistryIdentity| {
+                identity.namespace() == namespace && password_secret(identity).is_some_and(|(secret, _)| secret == name)
+            };
+            for identity in stores.identities.state_filter(reads) {
+                queues.registry(registry_of(&identity));
+            }
+        };
+        let by_label = config().labels(&format!("{}=true", labels::CREDENTIAL));
+        let by_type = config().fields(&format!("type={}", secret_types::CREDENTIAL));
+        let secrets = || Api::all(self.client.clone());
+        self.start("labelled Secrets", secrets(), by_label, labelled, on_change.clone());
+        self.start("credential Secrets", secrets(), by_type, typed, on_change);
+    }
+
+    /// Objects that carry the name of their Registry as a label.
+    fn belongings<K>(&self, what: &str, api: Api<K>, writer: Writer<K>)
+    where
+        K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+        K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync,
+    {
+        let queues = self.queues.clone();
+        self.start(
+            what,
+            api,
+            config().labels(labels::REGISTRY),
+            writer,
+            move |object, _| {
+                if let Some(registry) = object.labels().get(labels::REGISTRY) {
+                    let namespace = object.namespace().unwrap_or_default();
+                    queues.registry(ObjectRef::new(registry).within(&namespace));
+                }
+            },
+        );
+    }
+
+    fn start<K>(
+        &self,
+        what: &str,
+        api: Api<K>,
+        config: watcher::Config,
+        writer: Writer<K>,
+        on_change: impl FnMut(&K, bool) + Send + 'static,
+    ) where
+        K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+        K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync,
+    {
+        let (queues, stores) = (self.queues.clone(), self.stores.clone());
+        let on_list = move || {
+            if let Some(stores) = stores.upgrade() {
+                stores.queue_all(&queues);
+            }
+        };
+        spawn(what, api, config, writer, on_list, on_change);
+    }
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+/// Watches in a task of its own, keeps the store filled, and tells of changes (with `true` for a deletion) and re-lists.
+fn spawn<K>(
+    what: &str,
+    api: Api<K>,
+    config: watcher::Config,
+    writer: Writer<K>,
+    mut on_list: impl FnMut() + Send + 'static,
+    mut on_change: impl FnMut(&K, bool) + Send + 'static,
+) where
+    K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync,
+{
+    let backoff = ResetTimerBackoff::new(WatchBackoff::default(), Duration::from_secs(60));
+    let events = reflector::reflector(
+        writer,
+        watch(api, config).modify(|object| object.managed_fields_mut().clear()),
+    )
+    .backoff(backoff);
+    let what = what.to_owned();
+    tokio::spawn(async move {
+        futures::pin_mut!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(object)) => on_change(&object, false),
+                Ok(Event::Delete(object)) => on_change(&object, true),
+                Ok(Event::Init | Event::InitApply(_)) => {}
+                Ok(Event::InitDone) => on_list(),
+                Err(error) => tracing::warn!(
+                    watch = what,
+                    error = crate::api::chain(&error),
+                    "watch interrupted; it is resumed"
+                ),
+            }
+        }
+    });
+}
+
+/// Pauses between attempts to resume a watch: from 200 ms, doubling, at most 5 s, so that a revocation is not late by half
+/// a minute after the API server was away.
+#[derive(Default)]
+struct WatchBackoff(u32);
+
+impl Iterator for WatchBackoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(200).saturating_mul(2_u32.saturating_pow(self.0));
+        self.0 = self.0.saturating_add(1);
+        Some(pause.min(Duration::from_secs(5)))
+    }
+}
+
+impl Backoff for WatchBackoff {
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}

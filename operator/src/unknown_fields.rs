@@ -1,0 +1,42 @@
+//! Fields of an identity or a policy that this version does not know: kept by the API server so that they can be refused
+//! by name instead of being dropped, which could widen access.
+
+use std::collections::BTreeMap;
+
+use crds::{AccessPolicySpec, RegistryIdentitySpec};
+use serde_json::Value;
+
+/// Paths of the unknown fields in a policy's spec.
+pub(crate) fn in_policy(spec: &AccessPolicySpec) -> Vec<String> {
+    let mut paths = Vec::new();
+    note("spec", &spec.unknown, &mut paths);
+    for (index, target) in spec.target_refs.iter().enumerate() {
+        note(&format!("spec.targetRefs[{index}]"), &target.unknown, &mut paths);
+    }
+    for (index, subject) in spec.subjects.iter().enumerate() {
+        note(&format!("spec.subjects[{index}]"), &subject.unknown, &mut paths);
+    }
+    for (index, rule) in spec.rules.iter().enumerate() {
+        note(&format!("spec.rules[{index}]"), &rule.unknown, &mut paths);
+    }
+    paths
+}
+
+/// Paths of the unknown fields in an identity's spec.
+pub(crate) fn in_identity(spec: &RegistryIdentitySpec) -> Vec<String> {
+    let mut paths = Vec::new();
+    note("spec", &spec.unknown, &mut paths);
+    note("spec.registryRef", &spec.registry_ref.unknown, &mut paths);
+    note("spec.password", &spec.password.unknown, &mut paths);
+    if let Some(reference) = &spec.password.secret_key_ref {
+        note("spec.password.secretKeyRef", &reference.unknown, &mut paths);
+    }
+    if let Some(generate) = &spec.password.generate {
+        note("spec.password.generate", &generate.unknown, &mut paths);
+    }
+    paths
+}
+
+fn note(path: &str, unknown: &BTreeMap<String, Value>, paths: &mut Vec<String>) {
+    paths.extend(unknown.keys().map(|field| format!("{path}.{field}")));
+}

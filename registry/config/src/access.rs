@@ -1,0 +1,198 @@
+//! The access document as it is written: who there is and what they may do.
+//!
+//! Stand-alone it is one YAML file with the content inside. In a cluster the index and the packed content are two keys
+//! of a Secret (see [`crate::pack`]).
+
+use registry_policy::{Action, Effect, Role, Subject};
+use serde::{Deserialize, Serialize};
+
+use crate::document::{self, DocumentError};
+use crate::{DurationText, PasswordHash};
+
+/// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
+/// is not kept beside the index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessIndex {
+    /// Always `AccessIndex`.
+    pub kind: String,
+    /// Version of the content's format; 1.
+    pub format_version: u32,
+    /// Grows with each publication; a document of a lower revision never replaces one of a higher. 0 in a file written by
+    /// hand, where the file is the truth whatever it says here.
+    #[serde(default)]
+    pub revision: u64,
+    /// `sha256:` and the hex digest of the content's JSON. Absent in a file written by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The content. Absent where it is kept beside the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<AccessContent>,
+}
+
+impl AccessIndex {
+    /// The document's `kind`.
+    pub const KIND: &'static str = "AccessIndex";
+
+    /// Parses the document from YAML or JSON.
+    ///
+    /// # Errors
+    /// With line and column where the text is not such a document; an unknown field is an error.
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        document::parse(Self::KIND, text)
+    }
+}
+
+/// Identities, policies and all settings that change while the registry runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessContent {
+    /// The `service` of challenges and the audience of tokens. Default `wharfinger`.
+    #[serde(default = "default_service")]
+    pub service: String,
+    /// The issuer of this registry's tokens: the Registry's UID in a cluster. Default `wharfinger`.
+    #[serde(default = "default_service")]
+    pub issuer: String,
+    /// Scheme, host and port under which clients reach the registry, such as `https://registry.example.com`. Absent: the
+    /// scheme and Host of each request.
+    #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
+    pub external_url: Option<String>,
+    /// The registry's own tokens.
+    #[serde(default)]
+    pub token: TokenSettings,
+    /// Who may sign in. Usernames are unique.
+    #[serde(default)]
+    pub identities: Vec<IdentityEntry>,
+    /// What they may do; nothing where there is none.
+    #[serde(default)]
+    pub policies: Vec<PolicyEntry>,
+}
+
+fn default_service() -> String {
+    "wharfinger".to_owned()
+}
+
+/// How the registry's own tokens are made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenSettings {
+    /// How long a token is valid: 5m to 1h, default 5m.
+    #[serde(default = "TokenSettings::default_lifetime")]
+    pub lifetime: DurationText,
+    /// The signing keys: the first signs, all verify. None: the registry makes one for as long as it runs.
+    #[serde(default)]
+    pub keys: Vec<TokenKey>,
+}
+
+impl TokenSettings {
+    /// The default lifetime of a token.
+    pub const DEFAULT_LIFETIME: DurationText = DurationText::from_secs(300);
+    /// The longest lifetime of a token.
+    pub const MAX_LIFETIME: DurationText = DurationText::from_secs(3600);
+
+    const fn default_lifetime() -> DurationText {
+        Self::DEFAULT_LIFETIME
+    }
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        Self {
+            lifetime: Self::DEFAULT_LIFETIME,
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// A key that signs and verifies the registry's own tokens (ES256).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenKey {
+    /// Names the key in the header of tokens.
+    pub kid: String,
+    /// The P-256 private key, PKCS #8 in PEM.
+    pub private_key: String,
+}
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenKey")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody who may sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IdentityEntry {
+    /// The name to sign in with. No `:`, and not `token`.
+    pub username: String,
+    /// Tells this identity from a later one of the same name. Default: the username.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Groups that policies may name.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Whether the identity belongs to the Registry's own namespace. Default true.
+    #[serde(default = "default_home")]
+    pub home: bool,
+    /// The passwords that are accepted. None: nobody can sign in under this name with a password.
+    #[serde(default)]
+    pub passwords: Vec<PasswordEntry>,
+    /// Tokens made under an earlier revision than this are refused, so that a token does not come back to life with its
+    /// identity. Default 0.
+    #[serde(default)]
+    pub tokens_from: u64,
+}
+
+const fn default_home() -> bool {
+    true
+}
+
+/// A password that is accepted, as its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PasswordEntry {
+    /// The hash.
+    pub hash: PasswordHash,
+    /// From this instant on the password is refused, by the registry's clock. Absent: it does not end by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<jiff::Timestamp>,
+}
+
+/// A policy, as an AccessPolicy of the Kubernetes API has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyEntry {
+    /// Names the policy in logs and in decisions; unique.
+    pub name: String,
+    /// Whether what matches is allowed or denied. An enforced Deny always wins.
+    pub effect: Effect,
+    /// Whom the policy is about: any of these.
+    pub subjects: Vec<Subject>,
+    /// What it is about: any of these.
+    pub rules: Vec<RuleEntry>,
+}
+
+/// One rule of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RuleEntry {
+    /// Names the rule; unique within its policy.
+    pub name: String,
+    /// Repositories: `*` stands for anything within a segment, `a/**` for everything below `a`, `**` for everything.
+    pub repositories: Vec<String>,
+    /// A named set of actions, for Allow only. Exactly one of `role` and `actions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The actions. Exactly one of `role` and `actions`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    /// A CEL expression over `identity` and `request` that must be true as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Shown to a client that this rule refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

@@ -1,0 +1,181 @@
+//! [`Access`]: an access document after every check, ready to decide requests.
+
+use std::collections::HashMap;
+
+use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, RepositoryPattern, Rule};
+
+use crate::{AccessContent, IdentityEntry, PolicyEntry, Problem, RuleEntry, TokenSettings};
+
+/// An access document that passed every check.
+#[derive(Debug)]
+pub struct Access {
+    /// The document's settings and identities as written.
+    pub content: AccessContent,
+    /// Its policies, compiled.
+    pub policies: PolicySet,
+    by_username: HashMap<String, usize>,
+}
+
+impl Access {
+    /// Checks the whole content and compiles its policies.
+    ///
+    /// # Errors
+    /// All problems that there are, each with its path. Nothing of a document with a problem is used.
+    pub fn compile(content: AccessContent) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        check_token(&content.token, &mut problems);
+        let by_username = check_identities(&content.identities, &mut problems);
+        let policies = compile_policies(&content.policies, &mut problems);
+        if problems.is_empty() {
+            Ok(Self {
+                content,
+                policies,
+                by_username,
+            })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The identity that signs in as `username`.
+    pub fn identity(&self, username: &str) -> Option<&IdentityEntry> {
+        self.by_username
+            .get(username)
+            .map(|&index| &self.content.identities[index])
+    }
+}
+
+fn check_token(token: &TokenSettings, problems: &mut Vec<Problem>) {
+    let (least, most) = (TokenSettings::DEFAULT_LIFETIME, TokenSettings::MAX_LIFETIME);
+    if !(least..=most).contains(&token.lifetime) {
+        let message = format!("`{}` is not between `{least}` and `{most}`", token.lifetime);
+        problems.push(Problem::new("token.lifetime", message));
+    }
+}
+
+fn check_identities(identities: &[IdentityEntry], problems: &mut Vec<Problem>) -> HashMap<String, usize> {
+    let mut by_username = HashMap::with_capacity(identities.len());
+    for (index, identity) in identities.iter().enumerate() {
+        let path = format!("identities[{index}].username");
+        let name = identity.username.as_str();
+        if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) || name == "token" {
+            problems.push(Problem::new(
+                path,
+                format!("`{name}` cannot be a username: it is empty, `token`, or has a `:` or control character"),
+            ));
+        } else if let Some(first) = by_username.insert(name.to_owned(), index) {
+            problems.push(Problem::new(
+                path,
+                format!("`{name}` is already the username of identities[{first}]"),
+            ));
+        }
+    }
+    by_username
+}
+
+fn compile_policies(entries: &[PolicyEntry], problems: &mut Vec<Problem>) -> PolicySet {
+    let mut first_of = HashMap::new();
+    let mut policies = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let path = format!("policies[{index}]");
+        if let Some(first) = first_of.insert(entry.name.as_str(), index) {
+            problems.push(Problem::new(
+                format!("{path}.name"),
+                format!("`{}` is already the name of policies[{first}]", entry.name),
+            ));
+        }
+        match entry.compile() {
+            Ok(policy) => policies.push(policy),
+            Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
+                path: format!("{path}.{}", problem.path),
+                ..problem
+            })),
+        }
+    }
+    PolicySet::new(policies)
+}
+
+impl PolicyEntry {
+    /// Checks and compiles this policy alone.
+    ///
+    /// # Errors
+    /// All problems that there are, with paths relative to the policy, such as `rules[0].when`.
+    pub fn compile(&self) -> Result<Policy, Vec<Problem>> {
+        let mut problems = Vec::new();
+        if self.subjects.is_empty() {
+            problems.push(Problem::new(
+                "subjects",
+                "name at least one subject; everybody is `any: Everyone`",
+            ));
+        }
+        if self.rules.is_empty() {
+            problems.push(Problem::new("rules", "write at least one rule"));
+        }
+        let rules: Vec<Rule> = (self.rules.iter().enumerate())
+            .filter_map(|(index, rule)| compile_rule(self.effect, rule, &format!("rules[{index}]"), &mut problems))
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Policy {
+            name: self.name.clone(),
+            effect: self.effect,
+            subjects: self.subjects.clone(),
+            rules,
+        })
+    }
+}
+
+/// Compiles one rule; `None` when a problem was found and noted.
+fn compile_rule(effect: Effect, rule: &RuleEntry, path: &str, problems: &mut Vec<Problem>) -> Option<Rule> {
+    let before = problems.len();
+    if rule.repositories.is_empty() {
+        problems.push(Problem::new(
+            format!("{path}.repositories"),
+            "name at least one repository pattern; everything is `**`",
+        ));
+    }
+    let mut repositories = Vec::with_capacity(rule.repositories.len());
+    for (index, pattern) in rule.repositories.iter().enumerate() {
+        match pattern.parse::<RepositoryPattern>() {
+            Ok(pattern) => repositories.push(pattern),
+            Err(error) => problems.push(Problem::new(format!("{path}.repositories[{index}]"), error)),
+        }
+    }
+    let actions = match compile_actions(effect, rule) {
+        Ok(actions) => actions,
+        Err(message) => {
+            problems.push(Problem::new(path, message));
+            ActionSet::EMPTY
+        }
+    };
+    let when = match rule.when.as_deref().map(Expression::parse).transpose() {
+        Ok(when) => when,
+        Err(error) => {
+            problems.push(Problem::new(format!("{path}.when"), error));
+            None
+        }
+    };
+    (problems.len() == before).then(|| Rule {
+        name: rule.name.clone(),
+        repositories,
+        actions,
+        when,
+        message: rule.message.clone(),
+    })
+}
+
+fn compile_actions(effect: Effect, rule: &RuleEntry) -> Result<ActionSet, &'static str> {
+    let actions: &[Action] = &rule.actions;
+    match (rule.role, actions, effect) {
+        (Some(_), [], Effect::Deny) => {
+            Err("a Deny names `actions`, not a `role`: write for example `actions: [put-manifest]`")
+        }
+        (Some(named), [], Effect::Allow) => Ok(named.actions()),
+        (None, [_, ..], _) => Ok(actions.iter().copied().collect()),
+        (Some(_), [_, ..], _) | (None, [], _) => Err("give exactly one of `role` and `actions`, such as `role: pull`"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

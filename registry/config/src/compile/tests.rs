@@ -1,0 +1,68 @@
+//! What a whole document is refused for, and that everything wrong in it is told at once.
+
+use crate::{Access, AccessIndex};
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+
+fn compile(content: &str) -> Result<Access, Vec<String>> {
+    let text = format!("kind: AccessIndex\nformatVersion: 1\ncontent:\n{content}");
+    let index = AccessIndex::parse(&text).map_err(|error| vec![error.to_string()])?;
+    let content = index.content.expect("the test wrote one");
+    Access::compile(content).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn takes_a_document_written_by_hand_with_its_defaults() {
+    let access = compile(&format!(
+        "  identities:\n  - username: demo\n    passwords:\n    - hash: {HASH}\n  policies:\n  - name: everything\n    effect: Allow\n    subjects: [{{identity: demo}}]\n    rules:\n    - name: all\n      repositories: [\"**\"]\n      role: admin\n"
+    ))
+    .unwrap();
+    assert_eq!(access.identity("demo").unwrap().passwords.len(), 1);
+    assert!(access.identity("demo").unwrap().home);
+    assert!(access.identity("nobody").is_none());
+    assert_eq!(access.content.token.lifetime.to_string(), "5m");
+}
+
+#[test]
+fn tells_every_problem_with_its_path() {
+    let problems = compile(
+        "  token: {lifetime: 10s}\n  identities: [{username: a}, {username: a}, {username: token}]\n  policies:\n  - name: p\n    effect: Deny\n    subjects: []\n    rules:\n    - {name: r, repositories: [\"a**\"], role: pull}\n    - {name: s, repositories: [\"a\"], actions: [get-blob], when: \"identity.usrname == 'x'\"}\n  - {name: p, effect: Allow, subjects: [{any: Everyone}], rules: []}\n",
+    )
+    .unwrap_err()
+    .join("\n");
+    for path in [
+        "token.lifetime: ",
+        "identities[1].username: ",
+        "identities[2].username: ",
+        "policies[0].subjects: ",
+        "policies[0].rules[0].repositories[0]: ",
+        "policies[0].rules[0]: a Deny names `actions`",
+        "policies[0].rules[1].when: line 1, column ",
+        "policies[1].name: ",
+        "policies[1].rules: ",
+    ] {
+        assert!(problems.contains(path), "`{path}` is missing in:\n{problems}");
+    }
+}
+
+#[test]
+fn refuses_unknown_fields_and_actions_with_their_line() {
+    for (content, line) in [
+        ("  identites: []\n", "line 4"),
+        (
+            "  policies:\n  - {name: p, effect: Permit, subjects: [], rules: []}\n",
+            "line 5",
+        ),
+        (
+            "  identities:\n  - username: x\n    passwords: [{hash: hunter2}]\n",
+            "line 6",
+        ),
+    ] {
+        let problems = compile(content).unwrap_err().join("\n");
+        assert!(problems.contains(line), "{problems}");
+        assert!(
+            !problems.contains("hunter2"),
+            "a refused hash is never repeated: {problems}"
+        );
+    }
+}

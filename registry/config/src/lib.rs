@@ -1,0 +1,28 @@
+//! The two documents that the registry reads, as types: the operator writes these very types and the registry parses
+//! them, so that the two cannot drift apart.
+//!
+//! * [`ServerConfig`]: listeners and storage; a change needs a restart.
+//! * [`AccessIndex`] and its [`AccessContent`]: identities, policies, token keys and settings that change while the
+//!   registry runs.
+//!
+//! This crate owns the format, its versions and its checks. It reads no file and knows no Kubernetes.
+
+mod access;
+mod compile;
+mod document;
+mod duration;
+mod password;
+mod problem;
+mod server;
+mod slots;
+
+pub use access::{
+    AccessContent, AccessIndex, IdentityEntry, PasswordEntry, PolicyEntry, RuleEntry, TokenKey, TokenSettings,
+};
+pub use compile::Access;
+pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};
+pub use duration::{DurationText, InvalidDuration};
+pub use password::{HashCost, InvalidPasswordHash, PasswordHash};
+pub use problem::Problem;
+pub use server::{AccessSecret, FilesystemStorage, ServerConfig, Storage};
+pub use slots::{CONTENT_KEY, INDEX_KEY, MAX_CONTENT_BYTES, PackError, digest_of, index_from_secret, pack};

@@ -1,0 +1,108 @@
+use super::*;
+use crate::{AnySubject, Identity, RepositoryPattern, Role, Rule, Subject};
+
+mod properties;
+mod table;
+
+const ANONYMOUS: Caller<'static> = Caller {
+    identity: None,
+    client_ip: None,
+};
+
+/// A caller of the Registry's own namespace.
+fn home<'a>(username: &'a str, groups: &'a [String]) -> Caller<'a> {
+    Caller {
+        identity: Some(Identity {
+            id: username,
+            username,
+            groups,
+            home: true,
+        }),
+        client_ip: None,
+    }
+}
+
+fn request(action: Action, repository: Option<&str>) -> Request<'_> {
+    Request {
+        action,
+        method: "GET",
+        repository,
+        reference: None,
+        digest: None,
+        tags: &[],
+        session_id: None,
+        from: None,
+        n: None,
+        last: None,
+        artifact_type: None,
+        digest_algorithm: None,
+    }
+}
+
+fn patterns(texts: &[&str]) -> Vec<RepositoryPattern> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn rule(name: &str, repositories: &[&str], actions: ActionSet) -> Rule {
+    Rule {
+        name: name.to_owned(),
+        repositories: patterns(repositories),
+        actions,
+        when: None,
+        message: None,
+    }
+}
+
+impl Rule {
+    fn when(self, source: &str) -> Self {
+        Self {
+            when: Some(Expression::parse(source).unwrap()),
+            ..self
+        }
+    }
+
+    fn message(self, message: &str) -> Self {
+        Self {
+            message: Some(message.to_owned()),
+            ..self
+        }
+    }
+}
+
+fn policy(name: &str, effect: Effect, subjects: &[Subject], rules: Vec<Rule>) -> Policy {
+    Policy {
+        name: name.to_owned(),
+        effect,
+        subjects: subjects.to_vec(),
+        rules,
+    }
+}
+
+fn identity(username: &str) -> Subject {
+    Subject::Identity(username.to_owned())
+}
+
+fn group(name: &str) -> Subject {
+    Subject::Group(name.to_owned())
+}
+
+const EVERYONE: Subject = Subject::Any(AnySubject::Everyone);
+
+/// What a decision comes to, in short: `policy/rule` after what it did.
+fn outcome(set: &PolicySet, caller: &Caller<'_>, request: &Request<'_>) -> String {
+    let decision = set.decide(caller, request);
+    let text = match &decision.outcome {
+        Outcome::Allowed { policy, rule } => format!("allowed by {policy}/{rule}"),
+        Outcome::AllowedSignedIn => "allowed as signed in".to_owned(),
+        Outcome::Denied { policy, rule, .. } => format!("denied by {policy}/{rule}"),
+        Outcome::NoRuleMatched { .. } => "no rule".to_owned(),
+    };
+    assert_eq!(decision.is_allowed(), text.starts_with("allowed"));
+    assert!(!decision.is_allowed() || decision.message().is_none());
+    let errors = decision
+        .errors
+        .iter()
+        .map(|error| format!("; error in {}/{}", error.policy, error.rule));
+    let message = decision.message().map(|message| format!(": {message}"));
+    text + &message.unwrap_or_default() + &errors.collect::<String>()
+}

@@ -1,0 +1,102 @@
+//! CEL conditions: parsed and checked once, evaluated per request.
+
+mod check;
+mod environment;
+mod limits;
+mod parse;
+mod position;
+mod syntax_error;
+
+use std::fmt;
+use std::sync::Arc;
+
+use cel::common::types::CelBool;
+use cel::{Context, IdedExpr, Value};
+
+use crate::facts::{Facts, Variables};
+
+/// A condition over the [`vocabulary`](crate::vocabulary) that was parsed and checked. Cloning is cheap.
+///
+/// # Guarantees
+///
+/// The result is a boolean, every variable and function exists, and an evaluation takes bounded time, memory and
+/// stack: the text, the depth and the size of an expression are limited, and it iterates only over the lists of the
+/// vocabulary, one at a time.
+#[derive(Clone)]
+pub struct Expression(Arc<Inner>);
+
+struct Inner {
+    source: Box<str>,
+    root: IdedExpr,
+}
+
+impl Expression {
+    /// The longest text, in bytes.
+    pub const MAX_LENGTH: usize = limits::MAX_LENGTH;
+
+    /// Parses and checks a condition.
+    ///
+    /// May wait for another thread's expression to be parsed; takes microseconds for usual expressions.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with the text, and where.
+    pub fn parse(source: &str) -> Result<Self, ExpressionError> {
+        let root = parse::parse(source)?;
+        Ok(Self(Arc::new(Inner {
+            source: source.into(),
+            root,
+        })))
+    }
+
+    /// The condition as it was written.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Whether the condition holds; otherwise what kept it from being evaluated. What that means is up to the effect
+    /// of the policy.
+    pub(crate) fn evaluate(&self, facts: &Facts<'_>) -> Result<bool, String> {
+        let variables = Variables::new(facts);
+        let mut context = Context::with_env(environment::shared());
+        context.set_variable_resolver(&variables);
+        let value = Value::resolve_val(&self.0.root, &context).map_err(|error| environment::describe(&error))?;
+        match value.downcast_ref::<CelBool>() {
+            Some(holds) => Ok(*holds.inner()),
+            None => Err(format!(
+                "the result is no boolean but a value of type {}",
+                value.get_type().name()
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.0.source).finish()
+    }
+}
+
+impl PartialEq for Expression {
+    /// Equal texts are equal conditions.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.source == other.0.source
+    }
+}
+
+impl Eq for Expression {}
+
+/// Why a text is no condition, and where.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct ExpressionError {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// What is wrong there, and what to do about it.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,411 @@
+//! What conditions give, over the whole vocabulary.
+
+use std::net::IpAddr;
+
+use super::parse;
+use crate::facts::Facts;
+use crate::vocabulary::{Presence, Style, ValueType, functions, variables};
+use crate::{Action, Caller, Identity, MAX_LIST_LENGTH, Request};
+
+const BARE: Request<'static> = Request {
+    action: Action::GetManifest,
+    method: "GET",
+    repository: None,
+    reference: None,
+    digest: None,
+    tags: &[],
+    session_id: None,
+    from: None,
+    n: None,
+    last: None,
+    artifact_type: None,
+    digest_algorithm: None,
+};
+
+const ANONYMOUS: Caller<'static> = Caller {
+    identity: None,
+    client_ip: None,
+};
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+/// What an expression gives: `true`, `false`, or why it gives nothing.
+fn evaluate(source: &str, caller: &Caller<'_>, request: &Request<'_>) -> String {
+    match parse(source).evaluate(&Facts::new(caller, request)) {
+        Ok(holds) => holds.to_string(),
+        Err(message) => message,
+    }
+}
+
+fn check(caller: &Caller<'_>, request: &Request<'_>, table: &[(&str, &str)]) {
+    for (source, want) in table {
+        assert_eq!(evaluate(source, caller, request), *want, "{source}");
+    }
+}
+
+#[test]
+fn every_fact_reads_as_documented() {
+    let (groups, tags) = (texts(&["team-a", "ci"]), texts(&["v1", "stable"]));
+    let identity = Identity {
+        id: "0f8c",
+        username: "tenant.ci",
+        groups: &groups,
+        home: false,
+    };
+    let client_ip: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
+    let caller = Caller {
+        identity: Some(identity),
+        client_ip: Some(client_ip),
+    };
+    let request = Request {
+        action: Action::PutManifest,
+        method: "PUT",
+        repository: Some("team-a/web"),
+        reference: Some("v1"),
+        digest: Some("sha256:00"),
+        tags: &tags,
+        session_id: Some("5b1c"),
+        from: Some("team-b/base"),
+        n: Some(50),
+        last: Some("v0"),
+        artifact_type: Some("application/spdx+json"),
+        digest_algorithm: Some("sha512"),
+    };
+    check(
+        &caller,
+        &request,
+        &[
+            ("identity.id == '0f8c'", "true"),
+            ("identity.username == 'tenant.ci'", "true"),
+            ("identity.groups == ['team-a', 'ci']", "true"),
+            ("['team-a', 'ci'] == identity.groups", "true"),
+            ("identity.groups[1] == 'ci'", "true"),
+            ("size(identity.groups) == 2 && identity.groups.size() == 2", "true"),
+            ("'ci' in identity.groups && !('c' in identity.groups)", "true"),
+            (
+                "identity.groups.contains('ci') && !identity.groups.contains('c')",
+                "true",
+            ),
+            (
+                "identity.groups.exists(g, request.repository.startsWith(g + '/'))",
+                "true",
+            ),
+            (
+                "identity.groups + request.tags == ['team-a', 'ci', 'v1', 'stable']",
+                "true",
+            ),
+            ("identity.client_ip == '192.0.2.7'", "true"),
+            ("request.action == 'put-manifest'", "true"),
+            ("request.method == 'PUT'", "true"),
+            (
+                "request.repository == 'team-a/web' && request.namespace == request.repository",
+                "true",
+            ),
+            ("request.reference == 'v1'", "true"),
+            ("request.digest == 'sha256:00'", "true"),
+            ("request.tags == ['v1', 'stable']", "true"),
+            ("request.session_id == '5b1c'", "true"),
+            ("request.from == 'team-b/base'", "true"),
+            (
+                "request.n == 50 && request.n <= 100 && int(request.n) + 1 == 51",
+                "true",
+            ),
+            ("request.last == 'v0'", "true"),
+            ("request.artifact_type == 'application/spdx+json'", "true"),
+            ("request.digest_algorithm == 'sha512'", "true"),
+        ],
+    );
+}
+
+#[test]
+fn absent_identity_facts_are_null_and_absent_request_facts_are_missing() {
+    for (path, variable) in variables() {
+        let Some((parent, _)) = path.rsplit_once('.') else {
+            continue;
+        };
+        if ["identity.oidc", "identity.service_account"].contains(&parent) {
+            continue;
+        }
+        let present = evaluate(&format!("has({path})"), &ANONYMOUS, &BARE);
+        let is_null = match variable.value_type {
+            ValueType::Object(_) if variable.presence == Presence::Always => "false".to_owned(),
+            _ => evaluate(&format!("{path} == null"), &ANONYMOUS, &BARE),
+        };
+        let want = match variable.presence {
+            Presence::Always => ("true".to_owned(), "false".to_owned()),
+            Presence::Nullable => ("true".to_owned(), "true".to_owned()),
+            Presence::Maybe => {
+                let missing = if path == "request.namespace" {
+                    "request.namespace"
+                } else {
+                    path.as_str()
+                };
+                (
+                    "false".to_owned(),
+                    format!("`{missing}` is missing: ask `has()` or `in` before reading it"),
+                )
+            }
+        };
+        assert_eq!((present, is_null), want, "{path}");
+    }
+}
+
+#[test]
+fn every_function_that_is_offered_exists() {
+    let sample = |value_type: &ValueType| match value_type {
+        ValueType::Bool => "true",
+        ValueType::Int => "1",
+        ValueType::Uint => "1u",
+        ValueType::Double => "1.0",
+        ValueType::String | ValueType::Dyn => "'1'",
+        ValueType::Bytes => "b'1'",
+        ValueType::Duration => "duration('1s')",
+        ValueType::Timestamp => "timestamp(1)",
+        ValueType::List(_) => "['1']",
+        ValueType::Map(_) => "{'1': 1}",
+        ValueType::Null | ValueType::Object(_) => panic!("no function takes {value_type}"),
+    };
+    for function in functions() {
+        let arguments: Vec<&str> = function.parameters.iter().map(sample).collect();
+        let call = match (function.style, arguments.split_first()) {
+            (Style::Member, Some((receiver, rest))) => format!("{receiver}.{}({})", function.name, rest.join(", ")),
+            _ => format!("{}({})", function.name, arguments.join(", ")),
+        };
+        let sample_of_result = sample(&function.result);
+        let got = evaluate(
+            &format!("{call} == {sample_of_result} || {call} != {sample_of_result}"),
+            &ANONYMOUS,
+            &BARE,
+        );
+        // `1` is no duration, timestamp, boolean or time zone; that is another matter.
+        let exists = got == "true" || got.starts_with("error executing function") || got.contains("parse");
+        assert!(exists, "{function}: {got}");
+    }
+}
+
+#[test]
+fn an_anonymous_caller_has_no_groups_attributes_or_certificate() {
+    check(
+        &ANONYMOUS,
+        &BARE,
+        &[
+            ("identity.username == null", "true"),
+            ("identity.username != null", "false"),
+            ("size(identity.groups) == 0", "true"),
+            ("identity.groups.all(g, false)", "true"),
+            (
+                "size(identity.attributes) == 0 && !('team' in identity.attributes)",
+                "true",
+            ),
+            ("has(identity.attributes.team)", "false"),
+            ("identity.attributes.contains('team')", "false"),
+            (
+                "identity.attributes['team'].exists(t, t == 'a')",
+                "`team` is missing: ask `has()` or `in` before reading it",
+            ),
+            ("size(identity.certificate.common_names) == 0", "true"),
+            ("'Example' in identity.certificate.organizations", "false"),
+            (
+                "identity.certificate.dns_names.exists(n, n == 'x') || identity.certificate.uris == ['x']",
+                "false",
+            ),
+            ("identity.oidc == null && identity.service_account == null", "true"),
+            ("identity.oidc != null && identity.oidc.claims['sub'] == 'x'", "false"),
+            ("identity.oidc != null && identity.oidc.provider_name == 'x'", "false"),
+            (
+                "identity.service_account != null && identity.service_account.namespace == 'x'",
+                "false",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn reading_what_is_not_there_is_an_error_unless_the_rest_decides() {
+    check(
+        &ANONYMOUS,
+        &BARE,
+        &[
+            (
+                "request.reference == 'v1'",
+                "`request.reference` is missing: ask `has()` or `in` before reading it",
+            ),
+            (
+                "request.reference != 'v1'",
+                "`request.reference` is missing: ask `has()` or `in` before reading it",
+            ),
+            ("has(request.reference) && request.reference == 'v1'", "false"),
+            ("request.reference == 'v1' || true", "true"),
+            ("request.reference == 'v1' && false", "false"),
+            (
+                "request.reference == 'v1' || false",
+                "`request.reference` is missing: ask `has()` or `in` before reading it",
+            ),
+            (
+                "identity.username.startsWith('a')",
+                "`startsWith` cannot be applied to (null_type, string): compare with null before using a value that \
+                 may be null",
+            ),
+            (
+                "identity.oidc.claims['x'] == 'y'",
+                "`_._` cannot be applied to (null_type, string): compare with null before using a value that may be \
+                 null",
+            ),
+            (
+                "has(identity.oidc.claims.x)",
+                "`_._` cannot be applied to (null_type, string): compare with null before using a value that may be null",
+            ),
+            ("identity.groups[0] == 'a'", "index out of bounds: Int(0)"),
+            ("1 / size(request.tags) == 1", "division by zero of Int(1)"),
+            (
+                "int(request.method) == 1",
+                "error executing function 'int': string parse error: invalid digit found in string",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn negative_conditions_hold_for_an_anonymous_caller() {
+    check(&ANONYMOUS, &BARE, &[("identity.username != 'root'", "true")]);
+}
+
+#[test]
+fn rules_written_for_angos_decide_the_same() {
+    let tags = texts(&["latest"]);
+    let identity = Identity {
+        id: "ci",
+        username: "ci",
+        groups: &[],
+        home: true,
+    };
+    let caller = Caller {
+        identity: Some(identity),
+        client_ip: Some([10, 1, 2, 3].into()),
+    };
+    let request = Request {
+        action: Action::PutManifest,
+        method: "PUT",
+        repository: Some("ci/app"),
+        reference: Some("latest"),
+        tags: &tags,
+        ..BARE
+    };
+    check(
+        &caller,
+        &request,
+        &[
+            ("identity.username != null", "true"),
+            (
+                "identity.username == 'ci' && request.action != 'delete-manifest'",
+                "true",
+            ),
+            (
+                "request.action in ['get-api-version', 'get-token', 'healthz', 'put-manifest']",
+                "true",
+            ),
+            (
+                "request.action.startsWith('get-') || request.action.startsWith('list-')",
+                "false",
+            ),
+            ("request.namespace.startsWith(identity.username + '/')", "true"),
+            ("has(request.namespace) && request.namespace.endsWith('/app')", "true"),
+            (
+                "identity.client_ip != null && identity.client_ip.startsWith('10.')",
+                "true",
+            ),
+            ("'admin' in identity.certificate.organizations", "false"),
+            ("identity.certificate.common_names.contains('ci')", "false"),
+            ("identity.certificate.organizations.exists(o, o == 'Example')", "false"),
+            (
+                "identity.oidc != null && identity.oidc.provider_name == 'github'",
+                "false",
+            ),
+            (
+                "identity.oidc != null && identity.oidc.claims['repository'] == 'org/app'",
+                "false",
+            ),
+            (
+                "identity.oidc != null && 'groups' in identity.oidc.claims && 'dev' in identity.oidc.claims.groups",
+                "false",
+            ),
+            ("!has(request.reference) || request.reference != 'latest'", "false"),
+            ("request.tags.all(t, t != 'latest')", "false"),
+            (
+                "size(request.tags) > 0 && request.tags.exists(t, t == 'latest')",
+                "true",
+            ),
+            ("request.tags.exists_one(t, t.contains('late'))", "true"),
+            (
+                "request.tags.filter(t, t == 'latest').size() == 1 && request.tags.map(t, t + '!')[0] == 'latest!'",
+                "true",
+            ),
+            ("has(request.n) && request.n > 100", "false"),
+            ("has(request.from) && request.from.startsWith('shared/')", "false"),
+            (
+                "has(request.session_id) || has(request.last) || has(request.artifact_type)",
+                "false",
+            ),
+            (
+                "has(request.digest) ? request.digest.startsWith('sha256:') : !has(request.digest_algorithm)",
+                "true",
+            ),
+            (
+                "duration('90m') > duration('1h') && timestamp('2024-02-29T10:00:00Z').getMonth() == 1",
+                "true",
+            ),
+            (
+                "string(1) + string(2u) == '12' && int('3') == 3 && uint(4) == 4u && double('0.5') == 0.5",
+                "true",
+            ),
+            ("bytes('a') == b'a' && bool('true') && size('äb') == 2", "true"),
+        ],
+    );
+}
+
+#[test]
+fn a_list_too_long_to_search_is_an_error() {
+    let fits = vec!["t".to_owned(); MAX_LIST_LENGTH];
+    let too_long = vec!["t".to_owned(); MAX_LIST_LENGTH + 1];
+    let source = "'x' in request.tags || size(identity.groups) > 1000";
+    check(&ANONYMOUS, &Request { tags: &fits, ..BARE }, &[(source, "false")]);
+    let refused = "error executing function 'list': 257 entries are more than the 256 that conditions see";
+    check(
+        &ANONYMOUS,
+        &Request {
+            tags: &too_long,
+            ..BARE
+        },
+        &[(source, refused)],
+    );
+    let identity = Identity {
+        id: "",
+        username: "a",
+        groups: &too_long,
+        home: true,
+    };
+    check(
+        &Caller {
+            identity: Some(identity),
+            client_ip: None,
+        },
+        &BARE,
+        &[(source, refused)],
+    );
+}
+
+#[test]
+fn a_long_value_does_not_flood_the_log() {
+    let last = "9".repeat(5000);
+    let message = evaluate(
+        "identity.attributes[request.last] == []",
+        &ANONYMOUS,
+        &Request {
+            last: Some(&last),
+            ..BARE
+        },
+    );
+    assert_eq!(message.chars().count(), 301, "{message}");
+}

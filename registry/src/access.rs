@@ -1,0 +1,97 @@
+//! The access document in force: [`Current`] holds it, [`mod@file`] and [`secret`] follow its source.
+//!
+//! A request takes one [`Snapshot`] and decides everything by it, so that a change is seen whole or not at all.
+
+pub mod file;
+mod saved;
+pub mod secret;
+mod state;
+
+use std::sync::Arc;
+
+use registry_config::{Access, AccessIndex, DocumentError, IdentityEntry, digest_of};
+use registry_policy::{Caller, Identity};
+
+pub use state::{Current, InForce, Refused, Status};
+
+use crate::token::{Key, Keys};
+
+/// An access document that passed every check, with its token keys ready for use. It never changes.
+#[derive(Debug)]
+pub struct Snapshot {
+    revision: u64,
+    digest: String,
+    access: Access,
+    keys: Keys,
+}
+
+impl Snapshot {
+    /// Prepares a document for use. `own_key` signs and verifies where the document has no key.
+    ///
+    /// # Errors
+    /// Where a token key of the document cannot be used.
+    pub fn new(index: &AccessIndex, access: Access, own_key: &Arc<Key>) -> Result<Self, DocumentError> {
+        let keys =
+            Keys::new(&access.content.token, own_key).map_err(|problem| DocumentError::Invalid(vec![problem]))?;
+        let digest = index.digest.clone().unwrap_or_else(|| digest_of(&access.content));
+        Ok(Self {
+            revision: index.revision,
+            digest,
+            access,
+            keys,
+        })
+    }
+
+    /// The document's revision.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The digest of the document's content.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The document.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The token keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+}
+
+/// The facts about an identity that policies may use.
+pub(crate) fn caller(identity: Option<&IdentityEntry>, client_ip: Option<std::net::IpAddr>) -> Caller<'_> {
+    let identity = identity.map(|entry| Identity {
+        id: entry.uid.as_deref().unwrap_or(&entry.username),
+        username: &entry.username,
+        groups: &entry.groups,
+        home: entry.home,
+    });
+    Caller { identity, client_ip }
+}
+
+/// Runs `compile`, which parses expressions, on a thread with room for the deepest that is accepted.
+async fn compile<T: Send + 'static>(compile: impl FnOnce() -> T + Send + 'static) -> T {
+    const STACK_BYTES: usize = 32 * 1024 * 1024;
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("compile".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            // Nobody waits any longer when the process is ending.
+            let _ = sender.send(compile());
+        });
+    let Ok(result) = receiver.await else {
+        // The system refused the thread, or the thread panicked.
+        let cause = match thread {
+            Ok(thread) => thread.join().err(),
+            Err(error) => Some(Box::new(error) as Box<dyn std::any::Any + Send>),
+        };
+        std::panic::resume_unwind(cause.unwrap_or_else(|| Box::new("no result")))
+    };
+    result
+}

@@ -1,0 +1,83 @@
+//! The admin port: probes, metrics and status, for whoever runs the registry. Never on the port that clients reach.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use registry_config::FORMAT_VERSIONS;
+use serde_json::json;
+
+use crate::access::Current;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// What the admin port tells about.
+#[derive(Clone)]
+pub struct Admin {
+    /// The access document in force.
+    pub current: Arc<Current>,
+    /// Where content is kept.
+    pub store: Arc<dyn Store>,
+    /// The counters.
+    pub metrics: Metrics,
+    /// Set when the process is to stop, so that no new work is sent here.
+    pub stopping: Arc<AtomicBool>,
+}
+
+/// The pages of the admin port.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .route("/metrics", get(metrics))
+        .with_state(admin)
+}
+
+/// Whether requests can be answered. The body says why not.
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let not_ready = |reason: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response();
+    if admin.stopping.load(Ordering::Relaxed) {
+        return not_ready("stopping".to_owned());
+    }
+    if admin.current.snapshot().is_none() {
+        let refused = admin.current.status().refused;
+        let why = refused
+            .map(|refused| format!("; the one offered is refused: {}", refused.reason))
+            .unwrap_or_default();
+        return not_ready(format!("no access document has been read yet{why}"));
+    }
+    match admin.store.probe().await {
+        Ok(()) => "ok\n".into_response(),
+        Err(error) => {
+            let uid = rustix::process::geteuid().as_raw();
+            let cause = std::error::Error::source(&error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            not_ready(format!("the store is not usable as uid {uid}: {error}{cause}"))
+        }
+    }
+}
+
+/// Which access document is in force; no name stands here.
+async fn status(State(admin): State<Admin>) -> Response {
+    let status = admin.current.status();
+    let (revision, digest) = status
+        .in_force
+        .map(|in_force| (in_force.revision, in_force.digest))
+        .unzip();
+    let refused = status
+        .refused
+        .map(|refused| json!({ "revision": refused.revision, "reason": refused.reason }));
+    Json(json!({ "revision": revision, "digest": digest, "formatVersions": FORMAT_VERSIONS, "refused": refused }))
+        .into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], admin.metrics.text()).into_response()
+}

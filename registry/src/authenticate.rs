@@ -1,0 +1,254 @@
+//! Who is asking: from the `Authorization` header to a [`Principal`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use registry_config::IdentityEntry;
+use zeroize::Zeroizing;
+
+use crate::access::{Current, Snapshot};
+use crate::metrics::{Authentication, Metrics};
+use crate::password::Passwords;
+use crate::token::{Claims, TokenError, Tokens};
+
+/// How long a request waits for an access document that its token was made under and that is not here yet.
+const DOCUMENT_WAIT: Duration = Duration::from_secs(1);
+
+/// Base64 with or without padding: both are sent.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What a client offers to show who it is.
+pub enum Credentials {
+    /// Nothing.
+    None,
+    /// A username and a password (RFC 7617).
+    Basic {
+        /// The username; everything before the first colon.
+        username: String,
+        /// The password.
+        password: Zeroizing<String>,
+    },
+    /// A token (RFC 6750).
+    Bearer(Zeroizing<String>),
+    /// Something that cannot be read, or more than one thing.
+    Unreadable,
+}
+
+/// Who is asking, as far as the credentials show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The identity; `None` is an anonymous caller.
+    pub username: Option<String>,
+    /// How that was shown.
+    pub proof: Proof,
+}
+
+/// How a principal has shown who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// Not at all.
+    Nothing,
+    /// By a password; the name of the credential, as tokens give it.
+    Password(String),
+    /// By a token, which also bounds what may be done.
+    Token(Arc<Claims>),
+}
+
+/// The credentials are not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The header cannot be read.
+    #[error("the Authorization header cannot be read")]
+    Unreadable,
+    /// Wrong password or unknown user; nobody is told which.
+    #[error("username or password is wrong")]
+    Password,
+    /// The token is not believed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Credentials {
+    /// Reads the `Authorization` header.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Self::None };
+        // Two headers could be two principals, and which one counts would depend on who reads them.
+        if values.next().is_some() {
+            return Self::Unreadable;
+        }
+        let Some((scheme, rest)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
+            return Self::Unreadable;
+        };
+        let rest = rest.trim();
+        if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
+            Self::Bearer(Zeroizing::new(rest.to_owned()))
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            Self::basic(rest).unwrap_or(Self::Unreadable)
+        } else {
+            Self::Unreadable
+        }
+    }
+
+    fn basic(encoded: &str) -> Option<Self> {
+        let decoded = Zeroizing::new(BASE64.decode(encoded).ok()?);
+        let (username, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        Some(Self::Basic {
+            username: username.to_owned(),
+            password: Zeroizing::new(password.to_owned()),
+        })
+    }
+}
+
+/// What authentication needs beside the request.
+pub struct Authenticator {
+    /// The access document in force.
+    pub current: Arc<Current>,
+    /// Verifies passwords.
+    pub passwords: Passwords,
+    /// Verifies tokens.
+    pub tokens: Tokens,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+impl Authenticator {
+    /// Finds out who offers `credentials`. The snapshot may be replaced by a newer one, where the token was made under
+    /// a document that was not here yet; what is decided later is to be decided by that one.
+    ///
+    /// # Errors
+    /// Where credentials are offered and not accepted, even where none would have been needed.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        snapshot: &mut Arc<Snapshot>,
+    ) -> Result<Principal, Rejection> {
+        let (result, counted) = match credentials {
+            Credentials::None => (
+                Ok(Principal {
+                    username: None,
+                    proof: Proof::Nothing,
+                }),
+                Authentication::Anonymous,
+            ),
+            Credentials::Unreadable => (Err(Rejection::Unreadable), Authentication::Unreadable),
+            Credentials::Basic { username, password } => self.password(snapshot, username, password).await,
+            Credentials::Bearer(token) => match self.token(snapshot, token).await {
+                Ok(principal) => (Ok(principal), Authentication::Token),
+                Err(error) => (Err(error.into()), Authentication::BadToken),
+            },
+        };
+        self.metrics.authentication(counted);
+        result
+    }
+
+    async fn password(
+        &self,
+        snapshot: &Snapshot,
+        username: &str,
+        password: &Zeroizing<String>,
+    ) -> (Result<Principal, Rejection>, Authentication) {
+        match self
+            .passwords
+            .verify(snapshot, username, password, Timestamp::now())
+            .await
+        {
+            Some(verified) => {
+                let principal = Principal {
+                    username: Some(username.to_owned()),
+                    proof: Proof::Password(verified.credential),
+                };
+                let counted = if verified.remembered {
+                    Authentication::RememberedPassword
+                } else {
+                    Authentication::Password
+                };
+                (Ok(principal), counted)
+            }
+            None => (Err(Rejection::Password), Authentication::BadPassword),
+        }
+    }
+
+    async fn token(&self, snapshot: &mut Arc<Snapshot>, token: &str) -> Result<Principal, TokenError> {
+        let claims = self.tokens.verify(snapshot, token)?;
+        if claims.rev > snapshot.revision() {
+            self.current.wait_for(claims.rev, DOCUMENT_WAIT).await;
+            if let Some(newer) = self.current.snapshot() {
+                *snapshot = newer;
+            }
+            // The newer document may have retired the key.
+            self.tokens.verify(snapshot, token)?;
+        }
+        let identity: Option<&IdentityEntry> = Tokens::check(snapshot, &claims, now())?;
+        Ok(Principal {
+            username: identity.map(|identity| identity.username.clone()),
+            proof: Proof::Token(claims),
+        })
+    }
+}
+
+/// The present, in seconds since 1970.
+pub(crate) fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(values: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        match Credentials::from_headers(&headers) {
+            Credentials::None => "none".to_owned(),
+            Credentials::Basic { username, password } => format!("basic {username}|{}", &*password),
+            Credentials::Bearer(token) => format!("bearer {}", &*token),
+            Credentials::Unreadable => "unreadable".to_owned(),
+        }
+    }
+
+    #[test]
+    fn reads_the_header_as_clients_send_it() {
+        let basic = |text: &[u8]| format!("Basic {}", BASE64.encode(text));
+        let long = "p".repeat(4096);
+        for (header, want) in [
+            (basic(b"alice:secret"), "basic alice|secret".to_owned()),
+            (basic(b"alice:secret").replace('=', ""), "basic alice|secret".to_owned()),
+            (
+                basic(b"alice:secret").replace("Basic", "bASIC"),
+                "basic alice|secret".to_owned(),
+            ),
+            (basic(b"alice:se:cr:et"), "basic alice|se:cr:et".to_owned()),
+            (basic("alice:p\u{e4}ss".as_bytes()), "basic alice|p\u{e4}ss".to_owned()),
+            (basic(b"alice:"), "basic alice|".to_owned()),
+            (basic(b":x"), "basic |x".to_owned()),
+            (basic(b"alice:a\0b"), "basic alice|a\0b".to_owned()),
+            (basic(format!("alice:{long}").as_bytes()), format!("basic alice|{long}")),
+            (basic(b"alice"), "unreadable".to_owned()),
+            (basic(b"\xff:\xfe"), "unreadable".to_owned()),
+            ("Basic ???".to_owned(), "unreadable".to_owned()),
+            ("Basic".to_owned(), "unreadable".to_owned()),
+            ("bearer a.b.c".to_owned(), "bearer a.b.c".to_owned()),
+            ("Bearer ".to_owned(), "unreadable".to_owned()),
+            ("Digest x".to_owned(), "unreadable".to_owned()),
+            ("\u{e4}".to_owned(), "unreadable".to_owned()),
+        ] {
+            assert_eq!(read(&[&header]), want, "{header:?}");
+        }
+        assert_eq!(read(&[]), "none");
+        assert_eq!(read(&["Bearer a", "Bearer a"]), "unreadable");
+    }
+}

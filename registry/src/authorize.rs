@@ -1,0 +1,356 @@
+//! Whether a principal may do what a route asks for: the one place where that is decided.
+//!
+//! Pure: a route, a principal and a snapshot in, a verdict out. [`Authorized`] can be made here only, and handlers take
+//! nothing else, so no handler runs for somebody who was not let through.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::Method;
+use registry_config::IdentityEntry;
+use registry_policy::{Action, Caller, Decision, Request};
+
+use crate::access::{self, Snapshot};
+use crate::authenticate::{Principal, Proof};
+use crate::oci::{Algorithm, Digest, Reference, RepositoryName, UploadId};
+use crate::route::{
+    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, ListCatalog, ListTags, PutManifest, Route,
+    Session, StartUpload,
+};
+use crate::token::Grant;
+
+/// A request that may be carried out, with what it was decided by.
+#[derive(Debug)]
+pub struct Authorized<R> {
+    route: R,
+    context: Context,
+}
+
+/// What a handler may know about the caller.
+#[derive(Debug, Clone)]
+pub struct Context {
+    snapshot: Arc<Snapshot>,
+    principal: Principal,
+    client_ip: Option<IpAddr>,
+}
+
+/// An [`Authorized<Route>`], taken apart by the kind of its route.
+#[derive(Debug)]
+pub enum Task {
+    /// [`Route::Base`]
+    Base,
+    /// [`Route::Token`]
+    Token(Authorized<()>),
+    /// [`Route::ListCatalog`]
+    ListCatalog(Authorized<ListCatalog>),
+    /// [`Route::ListTags`]
+    ListTags(Authorized<ListTags>),
+    /// [`Route::GetBlob`]
+    GetBlob(Authorized<GetBlob>),
+    /// [`Route::DeleteBlob`]
+    DeleteBlob(Authorized<DeleteBlob>),
+    /// [`Route::GetManifest`]
+    GetManifest(Authorized<GetManifest>),
+    /// [`Route::PutManifest`]
+    PutManifest(Authorized<PutManifest>),
+    /// [`Route::DeleteManifest`]
+    DeleteManifest(Authorized<DeleteManifest>),
+    /// [`Route::StartUpload`]
+    StartUpload(Authorized<StartUpload>),
+    /// [`Route::GetUpload`]
+    GetUpload(Authorized<Session>),
+    /// [`Route::UpdateUpload`]
+    UpdateUpload(Authorized<Session>),
+    /// [`Route::CompleteUpload`]
+    CompleteUpload(Authorized<CompleteUpload>),
+    /// [`Route::CancelUpload`]
+    CancelUpload(Authorized<Session>),
+}
+
+/// What came of a request, and what policy said on the way.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The request, if it may be carried out.
+    pub result: Result<Authorized<Route>, Refusal>,
+    /// Each decision that was made, the one that refused last; to be logged and counted.
+    pub decisions: Vec<(Action, Decision)>,
+}
+
+/// Why a request may not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody has signed in, and that is needed.
+    Anonymous,
+    /// Policy allows it, but the token was not made for it.
+    InsufficientScope,
+    /// Policy refuses it to this identity.
+    Denied {
+        /// What the client is told.
+        message: String,
+    },
+}
+
+/// Decides whether `principal` may do what `route` asks for.
+pub fn authorize(
+    route: Route,
+    method: &Method,
+    principal: Principal,
+    snapshot: Arc<Snapshot>,
+    client_ip: Option<IpAddr>,
+) -> Verdict {
+    let context = Context {
+        snapshot,
+        principal,
+        client_ip,
+    };
+    let mut decisions = Vec::new();
+    let refusal = refusal(&route, method, &context, &mut decisions);
+    let result = match refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok(Authorized { route, context }),
+    };
+    Verdict { result, decisions }
+}
+
+fn refusal(
+    route: &Route,
+    method: &Method,
+    context: &Context,
+    decisions: &mut Vec<(Action, Decision)>,
+) -> Option<Refusal> {
+    let actions = match route {
+        // Never decided by policy: the token endpoint is for those who have not signed in yet, and the base is open to
+        // whoever has shown anything valid, an anonymous token included.
+        Route::Token => return None,
+        Route::Base => {
+            return matches!(context.principal.proof, Proof::Nothing).then_some(Refusal::Anonymous);
+        }
+        route => actions(route),
+    };
+    let facts = Facts::of(route);
+    for action in &actions {
+        let request = facts.request(*action, method.as_str());
+        let decision = context.decide(&request);
+        let refusal = (!decision.is_allowed()).then(|| context.refuse(&request, decision.message()));
+        decisions.push((*action, decision));
+        if refusal.is_some() {
+            return refusal;
+        }
+    }
+    let narrow = actions
+        .iter()
+        .any(|action| !context.token_opens(*action, facts.repository));
+    narrow.then_some(Refusal::InsufficientScope)
+}
+
+/// The actions that policy must allow for a route, in order.
+fn actions(route: &Route) -> Vec<Action> {
+    match route {
+        Route::Base | Route::Token => vec![],
+        Route::ListCatalog(_) => vec![Action::ListCatalog],
+        Route::ListTags(_) => vec![Action::ListTags],
+        Route::GetBlob(_) => vec![Action::GetBlob],
+        Route::DeleteBlob(_) => vec![Action::DeleteBlob],
+        Route::GetManifest(_) => vec![Action::GetManifest],
+        Route::PutManifest(_) => vec![Action::PutManifest],
+        Route::DeleteManifest(_) => vec![Action::DeleteManifest],
+        // A blob that comes with its first request is an upload that is started and completed.
+        Route::StartUpload(StartUpload { digest: Some(_), .. }) => vec![Action::StartUpload, Action::CompleteUpload],
+        Route::StartUpload(_) => vec![Action::StartUpload],
+        Route::GetUpload(_) => vec![Action::GetUpload],
+        Route::UpdateUpload(_) => vec![Action::UpdateUpload],
+        Route::CompleteUpload(_) => vec![Action::CompleteUpload],
+        Route::CancelUpload(_) => vec![Action::CancelUpload],
+    }
+}
+
+/// The facts that a route has for policies.
+#[derive(Default)]
+struct Facts<'r> {
+    repository: Option<&'r str>,
+    reference: Option<&'r str>,
+    digest: Option<&'r str>,
+    tags: Vec<String>,
+    session: Option<String>,
+    from: Option<&'r str>,
+    n: Option<u64>,
+    last: Option<&'r str>,
+    digest_algorithm: Option<&'r str>,
+}
+
+impl<'r> Facts<'r> {
+    fn of(route: &'r Route) -> Self {
+        let facts = Self {
+            repository: route.repository().map(RepositoryName::as_str),
+            ..Self::default()
+        };
+        let manifest = |reference: &'r Reference, facts| Self {
+            reference: Some(reference.as_str()),
+            digest: match reference {
+                Reference::Digest(digest) => Some(digest.as_str()),
+                Reference::Tag(_) => None,
+            },
+            ..facts
+        };
+        let session = |session: &UploadId| Some(session.to_string());
+        match route {
+            Route::Base | Route::Token => facts,
+            Route::ListCatalog(ListCatalog { page }) | Route::ListTags(ListTags { page, .. }) => Self {
+                n: page.n,
+                last: page.last.as_deref(),
+                ..facts
+            },
+            Route::GetBlob(GetBlob { digest, .. }) | Route::DeleteBlob(DeleteBlob { digest, .. }) => Self {
+                digest: Some(digest.as_str()),
+                ..facts
+            },
+            Route::GetManifest(GetManifest { reference, .. })
+            | Route::DeleteManifest(DeleteManifest { reference, .. }) => manifest(reference, facts),
+            Route::PutManifest(PutManifest { reference, tags, .. }) => {
+                let tags = tags.iter().map(ToString::to_string).collect();
+                Self {
+                    tags,
+                    ..manifest(reference, facts)
+                }
+            }
+            Route::StartUpload(StartUpload {
+                digest,
+                mount,
+                from,
+                digest_algorithm,
+                ..
+            }) => Self {
+                digest: digest.as_ref().or(mount.as_ref()).map(Digest::as_str),
+                from: from.as_ref().map(RepositoryName::as_str),
+                digest_algorithm: digest_algorithm.map(Algorithm::as_str),
+                ..facts
+            },
+            Route::GetUpload(route) | Route::UpdateUpload(route) | Route::CancelUpload(route) => Self {
+                session: session(&route.session),
+                ..facts
+            },
+            Route::CompleteUpload(route) => Self {
+                session: session(&route.session),
+                digest: Some(route.digest.as_str()),
+                ..facts
+            },
+        }
+    }
+
+    fn request<'f>(&'f self, action: Action, method: &'f str) -> Request<'f> {
+        Request {
+            action,
+            method,
+            repository: self.repository,
+            reference: self.reference,
+            digest: self.digest,
+            tags: &self.tags,
+            session_id: self.session.as_deref(),
+            from: self.from,
+            n: self.n,
+            last: self.last,
+            artifact_type: None,
+            digest_algorithm: self.digest_algorithm,
+        }
+    }
+}
+
+impl Context {
+    /// The access document that the request is decided by.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Who is asking.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The identity who is asking; `None` is an anonymous caller.
+    pub fn identity(&self) -> Option<&IdentityEntry> {
+        self.principal
+            .username
+            .as_deref()
+            .and_then(|username| self.snapshot.access().identity(username))
+    }
+
+    /// The caller as policies see it.
+    pub fn caller(&self) -> Caller<'_> {
+        access::caller(self.identity(), self.client_ip)
+    }
+
+    /// What policy says about `request`.
+    pub fn decide(&self, request: &Request<'_>) -> Decision {
+        self.snapshot.access().policies.decide(&self.caller(), request)
+    }
+
+    /// What a caller is told whom policy refuses. A named identity learns what it may not do; whose rules there are
+    /// besides, it does not.
+    fn refuse(&self, request: &Request<'_>, message: Option<&str>) -> Refusal {
+        let Some(username) = &self.principal.username else {
+            return Refusal::Anonymous;
+        };
+        let place = match request.repository {
+            Some(repository) => format!("in `{repository}`"),
+            None => "on this registry".to_owned(),
+        };
+        let mut text = format!("`{username}` may not {} {place}", request.action);
+        if self.snapshot.access().policies.is_empty() {
+            text.push_str(": no AccessPolicy applies to this registry yet, so nothing is allowed");
+        } else if let Some(message) = message {
+            text.push_str(": ");
+            text.push_str(message);
+        }
+        Refusal::Denied { message: text }
+    }
+
+    /// Whether the token, if that is what the caller came with, was made for `action`.
+    fn token_opens(&self, action: Action, repository: Option<&str>) -> bool {
+        match &self.principal.proof {
+            Proof::Nothing | Proof::Password(_) => true,
+            Proof::Token(claims) => match (Grant::of(action), repository) {
+                (Some(grant), Some(repository)) => claims.opens(repository, grant),
+                (None, _) => claims.opens_catalog(),
+                (Some(_), None) => false,
+            },
+        }
+    }
+}
+
+impl<R> Authorized<R> {
+    /// What is to be done.
+    pub fn route(&self) -> &R {
+        &self.route
+    }
+
+    /// Who asked, and by which document that was decided.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Authorized<Route> {
+    /// Takes the request apart by the kind of its route.
+    pub fn into_task(self) -> Task {
+        fn of<R>(route: R, context: Context) -> Authorized<R> {
+            Authorized { route, context }
+        }
+        let Self { route, context } = self;
+        match route {
+            Route::Base => Task::Base,
+            Route::Token => Task::Token(of((), context)),
+            Route::ListCatalog(route) => Task::ListCatalog(of(route, context)),
+            Route::ListTags(route) => Task::ListTags(of(route, context)),
+            Route::GetBlob(route) => Task::GetBlob(of(route, context)),
+            Route::DeleteBlob(route) => Task::DeleteBlob(of(route, context)),
+            Route::GetManifest(route) => Task::GetManifest(of(route, context)),
+            Route::PutManifest(route) => Task::PutManifest(of(route, context)),
+            Route::DeleteManifest(route) => Task::DeleteManifest(of(route, context)),
+            Route::StartUpload(route) => Task::StartUpload(of(route, context)),
+            Route::GetUpload(route) => Task::GetUpload(of(route, context)),
+            Route::UpdateUpload(route) => Task::UpdateUpload(of(route, context)),
+            Route::CompleteUpload(route) => Task::CompleteUpload(of(route, context)),
+            Route::CancelUpload(route) => Task::CancelUpload(of(route, context)),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `serve`: the registry, from its documents to its end.
+
+use std::fs;
+use std::future::IntoFuture;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use registry_config::{AccessSecret, ServerConfig, Storage};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use super::{ServeArguments, check};
+use crate::access::{Current, file, secret};
+use crate::admin::{self, Admin};
+use crate::authenticate::Authenticator;
+use crate::metrics::Metrics;
+use crate::password::Passwords;
+use crate::service::Service;
+use crate::store::{FilesystemStore, Store};
+use crate::token::{Key, Tokens};
+use crate::{logging, position, server};
+
+/// Stack of each thread: an expression may nest as deep as its checks allow.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Serves until the process is told to stop.
+pub(super) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    logging::start(arguments.log_format);
+    let config = read_config(&arguments.config)?;
+    let source = source(&config, arguments.access)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .context("cannot start the threads")?;
+    runtime.block_on(serve(config, source, arguments.drain))
+}
+
+/// Where the access document comes from.
+enum Source {
+    File(PathBuf),
+    Secret(AccessSecret),
+}
+
+fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read the server document `{}`", path.display()))?;
+    let config = check::server_config(&text);
+    config.or_else(|error| {
+        bail!(
+            "the server document is refused:\n{}",
+            position::describe(path, &text, "", &error).join("\n")
+        )
+    })
+}
+
+fn source(config: &ServerConfig, access: Option<PathBuf>) -> anyhow::Result<Source> {
+    match (&config.access_secret, access) {
+        (Some(secret), None) => Ok(Source::Secret(secret.clone())),
+        (None, Some(path)) => Ok(Source::File(path)),
+        (Some(_), Some(_)) => {
+            bail!("the server document names an `accessSecret`: leave out `--access`, or the one in the document")
+        }
+        (None, None) => {
+            bail!("name an access document with `--access`, since the server document names no `accessSecret`")
+        }
+    }
+}
+
+async fn serve(config: ServerConfig, source: Source, drain: Duration) -> anyhow::Result<()> {
+    let metrics = Metrics::default();
+    let current = Arc::new(Current::new(Arc::new(Key::generate()?), metrics.clone()));
+    let Storage::Filesystem(storage) = &config.storage;
+    let store: Arc<dyn Store> = Arc::new(FilesystemStore::open(&storage.root)?);
+    // Before anybody is told that this process listens: whoever stops it then expects an orderly end.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let stopping = Arc::new(AtomicBool::new(false));
+
+    let admin = Admin {
+        current: current.clone(),
+        store: store.clone(),
+        metrics: metrics.clone(),
+        stopping: stopping.clone(),
+    };
+    let listener = listen("adminListen", config.admin_listen).await?;
+    let admin = tokio::spawn(axum::serve(listener, admin::router(admin)).into_future());
+
+    let follower = follow(source, &current).await?;
+    let listener = listen("listen", config.listen).await?;
+    let passwords = Passwords::new(available_parallelism().map_or(1, usize::from))?;
+    let authenticator = Authenticator {
+        current,
+        passwords,
+        tokens: Tokens::default(),
+        metrics,
+    };
+    let service = Arc::new(Service { store, authenticator });
+
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopping.store(true, Ordering::Relaxed);
+    };
+    tokio::select! {
+        () = server::serve(listener, service, stop, drain) => Ok(()),
+        // Neither ends by itself. A registry that no longer follows its document would let revoked users in.
+        ended = follower => bail!("the access document is no longer followed: {ended:?}"),
+        ended = admin => bail!("the admin port is no longer served: {ended:?}"),
+    }
+}
+
+/// Reads the access document and begins to follow it. A file must be right at the start; a Secret may come later.
+async fn follow(source: Source, current: &Arc<Current>) -> anyhow::Result<JoinHandle<()>> {
+    match source {
+        Source::File(path) => {
+            file::load(&path, current).await?;
+            Ok(tokio::spawn(file::follow(path, current.clone())))
+        }
+        Source::Secret(settings) => Ok(tokio::spawn(secret::follow(settings, current.clone(), secret::client))),
+    }
+}
+
+async fn listen(field: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on `{field}` {address}"))?;
+    let address = listener
+        .local_addr()
+        .context("the system does not say where it listens")?;
+    tracing::info!(%address, "listening for `{field}`");
+    Ok(listener)
+}

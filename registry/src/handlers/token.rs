@@ -1,0 +1,160 @@
+//! The token endpoint: a password in, a token out (Docker token specification, and its `OAuth2` form).
+
+use http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
+use jiff::Timestamp;
+use registry_policy::Action;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::authenticate::{Credentials, Proof};
+use crate::authorize::{Authorized, Context};
+use crate::body::{self, CollectError, RequestBody, ResponseBody};
+use crate::error::Error;
+use crate::token::{AccessClaim, Grant, Scope, ScopeTarget, Tokens};
+
+/// The largest form in bytes: a password, which may be a token itself, and some scopes.
+const LARGEST_FORM: usize = 64 * 1024;
+
+/// A request to the token endpoint.
+pub(crate) struct TokenRequest {
+    /// Who wants a token.
+    pub(crate) credentials: Credentials,
+    /// What for.
+    pub(crate) scopes: Vec<Scope>,
+}
+
+impl TokenRequest {
+    /// Reads the request: parameters and Basic credentials with GET, a form with POST.
+    pub(crate) async fn read(
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: RequestBody,
+    ) -> Result<Self, Error> {
+        if method == Method::POST {
+            let form = body::collect(body, LARGEST_FORM).await.map_err(|error| match error {
+                CollectError::TooLarge => Error::TooLarge {
+                    what: "form",
+                    limit: LARGEST_FORM,
+                },
+                CollectError::Interrupted(error) => Error::Body(error),
+            })?;
+            return Self::from_form(&form);
+        }
+        let parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        let scopes: Vec<_> = parameters
+            .filter(|(name, _)| name == "scope")
+            .map(|(_, value)| value)
+            .collect();
+        Ok(Self {
+            credentials: Credentials::from_headers(headers),
+            scopes: Scope::parse_all(scopes.iter().map(AsRef::as_ref))?,
+        })
+    }
+
+    fn from_form(form: &[u8]) -> Result<Self, Error> {
+        let (mut grant_type, mut service, mut client, mut scopes) = (None, false, false, Vec::new());
+        let (mut username, mut password) = (None, None);
+        for (name, value) in form_urlencoded::parse(form) {
+            match name.as_ref() {
+                "grant_type" => grant_type = Some(value.into_owned()),
+                "service" => service = true,
+                "client_id" => client = true,
+                "scope" => scopes.push(value.into_owned()),
+                "username" => username = Some(value.into_owned()),
+                "password" => password = Some(Zeroizing::new(value.into_owned())),
+                _ => {}
+            }
+        }
+        let missing = |name| Error::TokenRequest(format!("the form lacks `{name}`"));
+        match grant_type.as_deref() {
+            Some("password") => {}
+            Some(_) => return Err(Error::GrantType),
+            None => return Err(missing("grant_type")),
+        }
+        if !service {
+            return Err(missing("service"));
+        }
+        if !client {
+            return Err(missing("client_id"));
+        }
+        let username = username.ok_or_else(|| missing("username"))?;
+        let password = password.ok_or_else(|| missing("password"))?;
+        Ok(Self {
+            credentials: Credentials::Basic { username, password },
+            scopes: Scope::parse_all(scopes.iter().map(String::as_str))?,
+        })
+    }
+}
+
+/// Makes a token that opens as much of `scopes` as policy does not certainly refuse. That is no error even where nothing
+/// is left: policy decides again at each request, and says why there.
+pub(crate) fn issue(
+    request: &Authorized<()>,
+    scopes: &[Scope],
+    tokens: &Tokens,
+    now: Timestamp,
+) -> Result<Response<ResponseBody>, Error> {
+    let context = request.context();
+    let granted: Vec<Scope> = scopes.iter().filter_map(|scope| grant(context, scope)).collect();
+    let access = granted.iter().map(claim).collect();
+    let holder = match &context.principal().proof {
+        Proof::Password(credential) => context.identity().map(|identity| (identity, credential.as_str())),
+        Proof::Nothing | Proof::Token(_) => None,
+    };
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let token = tokens
+        .issue(context.snapshot(), holder, access, seconds)
+        .map_err(Error::Sign)?;
+    let scope = granted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let mut response = super::json(&json!({
+        "token": token,
+        "access_token": token,
+        "scope": scope,
+        "expires_in": context.snapshot().access().content.token.lifetime.get().as_secs(),
+        "issued_at": now.strftime("%FT%TZ").to_string(),
+    }));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// What is left of a scope; `None` where nothing is.
+fn grant(context: &Context, scope: &Scope) -> Option<Scope> {
+    let policies = &context.snapshot().access().policies;
+    let caller = context.caller();
+    match &scope.target {
+        ScopeTarget::Catalog => policies
+            .may_allow(&caller, Action::ListCatalog, "")
+            .then(|| scope.clone()),
+        ScopeTarget::Repository(name) => {
+            let may = |grant: Grant| {
+                let mut actions = Action::ALL
+                    .into_iter()
+                    .filter(|action| Grant::of(*action) == Some(grant));
+                actions.any(|action| policies.may_allow(&caller, action, name.as_str()))
+            };
+            let grants: Vec<Grant> = scope.grants.iter().copied().filter(|grant| may(*grant)).collect();
+            (!grants.is_empty()).then(|| Scope {
+                target: scope.target.clone(),
+                grants,
+            })
+        }
+    }
+}
+
+fn claim(scope: &Scope) -> AccessClaim {
+    match &scope.target {
+        ScopeTarget::Catalog => AccessClaim {
+            kind: "registry".to_owned(),
+            name: "catalog".to_owned(),
+            actions: vec!["*".to_owned()],
+        },
+        ScopeTarget::Repository(name) => AccessClaim {
+            kind: "repository".to_owned(),
+            name: name.to_string(),
+            actions: scope.grants.iter().map(|grant| grant.as_str().to_owned()).collect(),
+        },
+    }
+}

@@ -1,0 +1,174 @@
+//! Upload sessions: how blobs are pushed, at once or in chunks.
+
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+
+use super::{Input, bare, created, location, set};
+use crate::authorize::{Authorized, Context};
+use crate::body::{self, ResponseBody};
+use crate::error::Error;
+use crate::oci::{Algorithm, ContentRange, Digest, RepositoryName, UploadId};
+use crate::route::{CompleteUpload, Session, StartUpload};
+use crate::store;
+
+/// Names the session for clients that do not take it from the location.
+const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// end-4a, end-4b, end-4c, end-11  `POST /v2/<name>/blobs/uploads/`
+///
+/// A mount is answered like an upload: the client sends the blob then.
+pub(super) async fn start(request: Authorized<StartUpload>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
+    let StartUpload {
+        repository,
+        digest,
+        mount: _,
+        from: _,
+        digest_algorithm,
+    } = request.route();
+    let named = digest.as_ref().map(Digest::algorithm);
+    let algorithm = named.or(*digest_algorithm).unwrap_or(Algorithm::Sha256);
+    let session = input.store.start_upload(repository, algorithm).await?;
+    let Some(digest) = digest else {
+        return Ok(progress(
+            StatusCode::ACCEPTED,
+            request.context(),
+            repository,
+            session,
+            0,
+        ));
+    };
+    let completed = input
+        .store
+        .complete(repository, session, None, body::chunks(input.body), digest)
+        .await;
+    if let Err(error) = completed {
+        // Nobody knows the session, so nobody could go on with it.
+        match input.store.cancel_upload(repository, session).await {
+            Ok(()) | Err(store::Error::UploadUnknown) => {}
+            Err(left) => tracing::warn!(error = &left as &dyn std::error::Error, "cannot remove a failed upload"),
+        }
+        return Err(error.into());
+    }
+    Ok(created(
+        request.context(),
+        &format!("/v2/{repository}/blobs/{digest}"),
+        digest,
+    ))
+}
+
+/// end-13  `GET /v2/<name>/blobs/uploads/<session>`
+pub(super) async fn status(request: Authorized<Session>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
+    let Session { repository, session } = request.route();
+    let received = input.store.upload_offset(repository, *session).await?;
+    Ok(progress(
+        StatusCode::NO_CONTENT,
+        request.context(),
+        repository,
+        *session,
+        received,
+    ))
+}
+
+/// end-5  `PATCH /v2/<name>/blobs/uploads/<session>`
+pub(super) async fn update(request: Authorized<Session>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
+    let Session { repository, session } = request.route();
+    let range = content_range(input.headers)?;
+    let appended = input
+        .store
+        .append(repository, *session, range, body::chunks(input.body))
+        .await;
+    let received = appended.map_err(|error| refused(error, request.context(), repository, *session))?;
+    Ok(progress(
+        StatusCode::ACCEPTED,
+        request.context(),
+        repository,
+        *session,
+        received,
+    ))
+}
+
+/// end-6  `PUT /v2/<name>/blobs/uploads/<session>?digest=<digest>`
+pub(super) async fn complete(
+    request: Authorized<CompleteUpload>,
+    input: Input<'_>,
+) -> Result<Response<ResponseBody>, Error> {
+    let CompleteUpload {
+        repository,
+        session,
+        digest,
+    } = request.route();
+    let range = content_range(input.headers)?;
+    let completed = input
+        .store
+        .complete(repository, *session, range, body::chunks(input.body), digest)
+        .await;
+    completed.map_err(|error| refused(error, request.context(), repository, *session))?;
+    Ok(created(
+        request.context(),
+        &format!("/v2/{repository}/blobs/{digest}"),
+        digest,
+    ))
+}
+
+/// end-14  `DELETE /v2/<name>/blobs/uploads/<session>`
+pub(super) async fn cancel(request: Authorized<Session>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
+    let Session { repository, session } = request.route();
+    input.store.cancel_upload(repository, *session).await?;
+    Ok(bare(StatusCode::NO_CONTENT))
+}
+
+/// Where the chunk belongs, if the client says so; it must then agree with its length, if the client says that too.
+fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>, Error> {
+    let Some(value) = headers.get(header::CONTENT_RANGE) else {
+        return Ok(None);
+    };
+    let range: ContentRange = String::from_utf8_lossy(value.as_bytes()).parse()?;
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length != range.length => Err(Error::ContentLength {
+            length,
+            declared: range.length,
+        }),
+        Some(_) | None => Ok(Some(range)),
+    }
+}
+
+/// Tells a client that is at the wrong place where the right one is.
+fn refused(error: store::Error, context: &Context, repository: &RepositoryName, session: UploadId) -> Error {
+    match error {
+        store::Error::WrongOffset { received } => Error::WrongOffset {
+            location: session_location(context, repository, session),
+            received,
+        },
+        other => other.into(),
+    }
+}
+
+fn session_location(context: &Context, repository: &RepositoryName, session: UploadId) -> String {
+    location(context, &format!("/v2/{repository}/blobs/uploads/{session}"))
+}
+
+/// How far a session has come. The range's end is inclusive, so nothing and one byte look the same: that is the
+/// protocol's.
+fn progress(
+    status: StatusCode,
+    context: &Context,
+    repository: &RepositoryName,
+    session: UploadId,
+    received: u64,
+) -> Response<ResponseBody> {
+    let mut response = bare(status);
+    set(
+        &mut response,
+        header::LOCATION,
+        &session_location(context, repository, session),
+    );
+    set(
+        &mut response,
+        header::RANGE,
+        &format!("0-{}", received.saturating_sub(1)),
+    );
+    set(&mut response, DOCKER_UPLOAD_UUID, &session.to_string());
+    response
+}

@@ -1,0 +1,153 @@
+//! [`Passwords`]: whether a password is right, at the cost of Argon2 once and of one HMAC afterwards.
+
+use std::sync::Arc;
+
+use argon2::{Argon2, PasswordVerifier};
+use aws_lc_rs::hmac;
+use jiff::Timestamp;
+use moka::sync::Cache;
+use registry_config::{IdentityEntry, PasswordEntry};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::access::Snapshot;
+
+/// How many right passwords are remembered.
+const REMEMBERED: u64 = 20_000;
+/// What a password is verified against that belongs to nobody, so that an unknown user takes as long as a known one.
+/// Its own password is nobody's: the result is never used.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IHNpZ25zIGlu$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+
+/// Verifies passwords, as many at a time as there are cores: each needs the memory that its hash asks for.
+#[derive(Debug)]
+pub struct Passwords {
+    key: hmac::Key,
+    right: Cache<[u8; 32], ()>,
+    permits: Arc<Semaphore>,
+}
+
+/// A right password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Names the credential in tokens: a truncated digest of its hash, which tells nothing about either.
+    pub credential: String,
+    /// Whether it was right before, and only had to be recognised.
+    pub remembered: bool,
+}
+
+/// Why passwords cannot be verified.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no random numbers")]
+pub struct NoRandomness;
+
+impl Passwords {
+    /// Verifies up to `concurrency` passwords at a time.
+    ///
+    /// # Errors
+    /// Where the system has no random numbers.
+    pub fn new(concurrency: usize) -> Result<Self, NoRandomness> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new());
+        Ok(Self {
+            key: key.map_err(|_| NoRandomness)?,
+            right: Cache::new(REMEMBERED),
+            permits: Arc::new(Semaphore::new(concurrency)),
+        })
+    }
+
+    /// Verifies the password of `username` against the hashes of `snapshot` that are valid at `now`; `None` where it is
+    /// wrong or there is no such user.
+    pub async fn verify(
+        &self,
+        snapshot: &Snapshot,
+        username: &str,
+        password: &Zeroizing<String>,
+        now: Timestamp,
+    ) -> Option<Verified> {
+        let identity = snapshot.access().identity(username);
+        let candidates: Vec<Candidate> = identity
+            .into_iter()
+            .flat_map(|identity| valid_passwords(identity, now))
+            .map(|entry| Candidate {
+                hash: entry.hash.as_str().to_owned(),
+                memory: self.memory(entry, username, password),
+                credential: credential(entry),
+            })
+            .collect();
+        if let Some(verified) = self.remembered(&candidates) {
+            return Some(verified);
+        }
+        // The semaphore is never closed.
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        // A client that opens several connections at once sends the same password on each.
+        if let Some(verified) = self.remembered(&candidates) {
+            return Some(verified);
+        }
+        let (password, right) = (password.clone(), self.right.clone());
+        let verification = tokio::task::spawn_blocking(move || {
+            // The permit is held by the work, not by the request: a client that goes away frees no memory yet. It is
+            // given back after a right password is remembered, so that whoever waits for it finds that.
+            let _permit = permit;
+            let found = verify(candidates, &password)?;
+            right.insert(found.memory, ());
+            Some(Verified {
+                credential: found.credential,
+                remembered: false,
+            })
+        });
+        verification.await.ok()?
+    }
+
+    fn remembered(&self, candidates: &[Candidate]) -> Option<Verified> {
+        let found = candidates
+            .iter()
+            .find(|candidate| self.right.contains_key(&candidate.memory))?;
+        Some(Verified {
+            credential: found.credential.clone(),
+            remembered: true,
+        })
+    }
+
+    /// What a right password is remembered as. Without the key, which lives as long as the process, it tells nothing; a
+    /// changed hash gives another.
+    fn memory(&self, entry: &PasswordEntry, username: &str, password: &str) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [entry.hash.as_str(), username, password] {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut memory = [0; 32];
+        memory.copy_from_slice(context.sign().as_ref());
+        memory
+    }
+}
+
+/// A hash that a password may match.
+struct Candidate {
+    hash: String,
+    memory: [u8; 32],
+    credential: String,
+}
+
+/// Finds the candidate whose hash the password matches. An empty password matches none, whatever hash there is.
+fn verify(candidates: Vec<Candidate>, password: &str) -> Option<Candidate> {
+    let matches = |hash: &str| Argon2::default().verify_password(password.as_bytes(), hash).is_ok();
+    if candidates.is_empty() {
+        matches(NOBODY);
+    }
+    candidates
+        .into_iter()
+        .find(|candidate| matches(&candidate.hash))
+        .filter(|_| !password.is_empty())
+}
+
+fn valid_passwords(identity: &IdentityEntry, now: Timestamp) -> impl Iterator<Item = &PasswordEntry> {
+    identity
+        .passwords
+        .iter()
+        .filter(move |entry| entry.not_after.is_none_or(|end| now < end))
+}
+
+fn credential(entry: &PasswordEntry) -> String {
+    hex::encode(&Sha256::digest(entry.hash.as_str())[..12])
+}

@@ -1,0 +1,192 @@
+//! One request from its head to its log line: parse, authenticate, authorise, handle, answer.
+
+mod record;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use jiff::Timestamp;
+use registry_policy::Outcome;
+use uuid::Uuid;
+
+use crate::access::Snapshot;
+use crate::authenticate::{Authenticator, Credentials, Principal, Rejection};
+use crate::authorize::{self, Authorized, Refusal, Task, Verdict};
+use crate::body::{RequestBody, ResponseBody};
+use crate::challenge::{self, NoHost, Problem};
+use crate::error::Error;
+use crate::handlers::token::TokenRequest;
+use crate::handlers::{self, Input};
+use crate::route::{self, Route};
+use crate::store::Store;
+use record::Record;
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The registry as a service: requests in, responses out. It knows nothing of sockets.
+pub struct Service {
+    /// Where content is kept.
+    pub store: Arc<dyn Store>,
+    /// Tells who is asking; knows the access document in force.
+    pub authenticator: Authenticator,
+}
+
+impl Service {
+    /// Answers a request that came from `peer`.
+    pub async fn respond(&self, request: Request<RequestBody>, peer: Option<SocketAddr>) -> Response<ResponseBody> {
+        let id = Uuid::new_v4();
+        let mut record = Record::start(id, request.method().clone(), self.authenticator.metrics.clone());
+        let (head, body) = request.into_parts();
+        let body = record.count_received(body);
+        let client_ip = peer.map(|peer| peer.ip().to_canonical());
+        let answered = self.answer(&head, body, client_ip, &mut record).await;
+        let mut response = answered.unwrap_or_else(|error| {
+            record.failed(&error);
+            error.response()
+        });
+        let headers = response.headers_mut();
+        headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+            headers.insert(REQUEST_ID, id);
+        }
+        record.finish(response)
+    }
+
+    async fn answer(
+        &self,
+        head: &http::request::Parts,
+        body: RequestBody,
+        client_ip: Option<IpAddr>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let route = route::parse(&head.method, &head.uri)?;
+        record.route(&route);
+        let snapshot = self.authenticator.current.snapshot().ok_or(Error::NoDocument)?;
+        if matches!(route, Route::Token) {
+            return self.token(head, body, client_ip, snapshot, record).await;
+        }
+        let credentials = Credentials::from_headers(&head.headers);
+        let request = self
+            .admit(head, route, &credentials, client_ip, snapshot, record)
+            .await?;
+        let input = Input {
+            store: self.store.as_ref(),
+            headers: &head.headers,
+            body,
+        };
+        handlers::handle(request.into_task(), input).await
+    }
+
+    /// Authenticates and authorises a request of the distribution API.
+    async fn admit(
+        &self,
+        head: &http::request::Parts,
+        route: Route,
+        credentials: &Credentials,
+        client_ip: Option<IpAddr>,
+        mut snapshot: Arc<Snapshot>,
+        record: &mut Record,
+    ) -> Result<Authorized<Route>, Error> {
+        let host = challenge::host(&head.uri, &head.headers);
+        let unauthorized = |snapshot: &Snapshot, route: &Route, problem, reason: &str| {
+            let (required, reason) = (challenge::required(route), reason.to_owned());
+            match challenge::challenge(&snapshot.access().content, host, route, problem) {
+                Ok(challenge) => Error::Unauthorized {
+                    challenge,
+                    required,
+                    reason,
+                },
+                Err(error @ NoHost) => Error::Host(error),
+            }
+        };
+        let principal = match self.authenticator.authenticate(credentials, &mut snapshot).await {
+            Ok(principal) => principal,
+            Err(rejection) => {
+                let problem = match rejection {
+                    Rejection::Token(_) => Problem::InvalidToken,
+                    Rejection::Unreadable | Rejection::Password => Problem::None,
+                };
+                return Err(unauthorized(&snapshot, &route, problem, &rejection.to_string()));
+            }
+        };
+        record.principal(&principal);
+        let refused = (route.clone(), snapshot.clone());
+        let verdict = authorize::authorize(route, &head.method, principal, snapshot, client_ip);
+        self.note(&verdict, record);
+        verdict.result.map_err(|refusal| {
+            let (route, snapshot) = refused;
+            match refusal {
+                Refusal::Anonymous => unauthorized(
+                    &snapshot,
+                    &route,
+                    Problem::None,
+                    "authentication required: sign in first",
+                ),
+                Refusal::InsufficientScope => {
+                    let reason = "the token was not made for this: ask for one with the scope in the challenge";
+                    unauthorized(&snapshot, &route, Problem::InsufficientScope, reason)
+                }
+                Refusal::Denied { message } => Error::Denied(message),
+            }
+        })
+    }
+
+    /// Answers the token endpoint: credentials come with it in their own way, and a wrong password is answered in its
+    /// own way too.
+    async fn token(
+        &self,
+        head: &http::request::Parts,
+        body: RequestBody,
+        client_ip: Option<IpAddr>,
+        mut snapshot: Arc<Snapshot>,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let TokenRequest { credentials, scopes } =
+            TokenRequest::read(&head.method, &head.uri, &head.headers, body).await?;
+        let principal = match &credentials {
+            Credentials::Bearer(_) => Err("the token endpoint takes a username and a password, not a token".to_owned()),
+            other => self
+                .authenticator
+                .authenticate(other, &mut snapshot)
+                .await
+                .map_err(|error| error.to_string()),
+        };
+        let principal: Principal = principal.map_err(|reason| {
+            let realm = challenge::quoted(&snapshot.access().content.service);
+            let challenge = HeaderValue::try_from(format!("Basic realm={realm}"));
+            Error::TokenDenied {
+                challenge: challenge.unwrap_or(HeaderValue::from_static("Basic")),
+                reason,
+            }
+        })?;
+        record.principal(&principal);
+        let verdict = authorize::authorize(Route::Token, &head.method, principal, snapshot, client_ip);
+        match verdict.result.map(Authorized::into_task) {
+            Ok(Task::Token(request)) => {
+                handlers::token::issue(&request, &scopes, &self.authenticator.tokens, Timestamp::now())
+            }
+            // The token endpoint is open to everybody.
+            Ok(_) | Err(_) => Err(Error::Route(route::RouteError::Unknown)),
+        }
+    }
+
+    /// Counts and logs what policy said.
+    fn note(&self, verdict: &Verdict, record: &Record) {
+        for (action, decision) in &verdict.decisions {
+            self.authenticator
+                .metrics
+                .decision(*action, decision.is_allowed(), decision.errors.len());
+            for error in &decision.errors {
+                record.evaluation_error(error);
+            }
+            match &decision.outcome {
+                Outcome::Allowed { .. } | Outcome::AllowedSignedIn => {}
+                Outcome::Denied { policy, rule, .. } => record.denied(*action, Some((policy, rule))),
+                Outcome::NoRuleMatched { .. } => record.denied(*action, None),
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! [`Store`]: where blobs, manifests and tags are kept, and how they are reached.
+//!
+//! A store knows names and bytes; it knows no HTTP, no identities and no policies. Who may do what was decided before a
+//! store is asked.
+
+mod filesystem;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::oci::{Algorithm, ByteRange, ContentRange, Digest, Manifest, Reference, RepositoryName, Tag, UploadId};
+
+pub use filesystem::{FilesystemStore, OpenError};
+
+/// An error of whatever delivers or carries content.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The content of an upload as it arrives. An error means that the sender went away before the end.
+pub type Chunks = BoxStream<'static, Result<Bytes, BoxError>>;
+
+/// Where blobs, manifests and tags are kept.
+///
+/// # Guarantees
+/// * What a method has answered `Ok` to survives a crash of the process and of the machine, upload sessions apart.
+/// * A blob, manifest or upload session is visible only in the repository it was put into.
+/// * Content is stored only under the digest that was computed from it.
+pub trait Store: Send + Sync {
+    /// Checks that the store can be read and written.
+    fn probe(&self) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Finds a blob of a repository.
+    fn blob<'a>(&'a self, repository: &'a RepositoryName, digest: &'a Digest) -> BoxFuture<'a, Result<Blob, Error>>;
+
+    /// Removes a blob from a repository; other repositories keep it.
+    fn delete_blob<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Reads a manifest of a repository.
+    fn manifest<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<StoredManifest, Error>>;
+
+    /// Stores a manifest whose digest is `digest`, and then points each of `tags` at it.
+    ///
+    /// What the manifest refers to must be in the repository, in the size that the manifest says.
+    fn put_manifest<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        digest: &'a Digest,
+        content: Bytes,
+        manifest: Manifest,
+        tags: &'a [Tag],
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Removes a tag, or a manifest together with all tags that point at it.
+    fn delete_manifest<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Lists up to `limit` tags of a repository that sort behind `after`, in the order of their bytes.
+    fn tags<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+
+    /// Lists up to `limit` repositories that sort behind `after`, in the order of their bytes.
+    fn repositories<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<RepositoryName>, Error>>;
+
+    /// Opens an upload session in a repository. `algorithm` is the one that its digest will have, as far as is known.
+    fn start_upload<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        algorithm: Algorithm,
+    ) -> BoxFuture<'a, Result<UploadId, Error>>;
+
+    /// How many bytes an upload session has received.
+    fn upload_offset<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+    ) -> BoxFuture<'a, Result<u64, Error>>;
+
+    /// Appends `chunks` to an upload session and returns how many bytes it has received then. With a `range`, the
+    /// chunks must begin where the session ends and be exactly as long as it says, or nothing is kept of them.
+    fn append<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+        range: Option<ContentRange>,
+        chunks: Chunks,
+    ) -> BoxFuture<'a, Result<u64, Error>>;
+
+    /// Appends `chunks` like [`Store::append`] and turns the session into the blob `digest`. A session whose content
+    /// has another digest is removed.
+    fn complete<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+        range: Option<ContentRange>,
+        chunks: Chunks,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Removes an upload session and what it received.
+    fn cancel_upload<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// A blob that was found.
+pub struct Blob {
+    /// Its size in bytes.
+    pub size: u64,
+    content: Box<dyn BlobContent>,
+}
+
+impl Blob {
+    /// Describes a blob whose bytes come from `content`.
+    pub fn new(size: u64, content: Box<dyn BlobContent>) -> Self {
+        Self { size, content }
+    }
+
+    /// Reads a part of the blob.
+    pub fn read(self, range: ByteRange) -> BoxStream<'static, std::io::Result<Bytes>> {
+        self.content.read(range)
+    }
+}
+
+/// The bytes of a blob that was found.
+pub trait BlobContent: Send {
+    /// Reads a part of them. The stream ends with an error where fewer bytes are left than the range says.
+    fn read(self: Box<Self>, range: ByteRange) -> BoxStream<'static, std::io::Result<Bytes>>;
+}
+
+/// A manifest as it is stored.
+#[derive(Debug, Clone)]
+pub struct StoredManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes, exactly as they were pushed.
+    pub content: Bytes,
+}
+
+/// Why a store did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The repository does not exist.
+    #[error("repository unknown")]
+    RepositoryUnknown,
+    /// The repository has no such blob.
+    #[error("blob unknown in this repository")]
+    BlobUnknown,
+    /// The repository has no such manifest or tag.
+    #[error("manifest unknown in this repository")]
+    ManifestUnknown,
+    /// The repository has no such upload session.
+    #[error("upload session unknown: it was completed, cancelled, or belongs to another repository")]
+    UploadUnknown,
+    /// Another request is writing to the upload session.
+    #[error("another request is writing to this upload session")]
+    UploadBusy,
+    /// A chunk does not begin where the session ends.
+    #[error("the chunk does not begin at byte {received}, where the upload session ends")]
+    WrongOffset {
+        /// How many bytes the session has received.
+        received: u64,
+    },
+    /// A chunk is not as long as its range says.
+    #[error("the chunk has {received} bytes, but its Content-Range says {declared}")]
+    WrongLength {
+        /// Bytes by the range.
+        declared: u64,
+        /// Bytes that came, or the first too many.
+        received: u64,
+    },
+    /// The content has another digest than the client says.
+    #[error("the content's digest is {computed}, not {expected}")]
+    DigestMismatch {
+        /// What the client says.
+        expected: Digest,
+        /// What the content has.
+        computed: Digest,
+    },
+    /// A manifest refers to what is not in the repository.
+    #[error("the manifest refers to {0}, which is not in this repository; push it first")]
+    ReferenceUnknown(Digest),
+    /// A manifest says another size than the content it refers to has.
+    #[error("the manifest says that {digest} has {declared} bytes, but it has {actual}")]
+    ReferenceSize {
+        /// What is referred to.
+        digest: Digest,
+        /// Size by the manifest.
+        declared: u64,
+        /// Size in the store.
+        actual: u64,
+    },
+    /// The sender went away, or stopped sending, before the end of the content.
+    #[error("the content ended before it was complete")]
+    Interrupted(#[source] BoxError),
+    /// There is no space left.
+    #[error("no space is left in the store")]
+    Full(#[source] std::io::Error),
+    /// The medium refused.
+    #[error("cannot {operation} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb: `read`, `write`.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,200 @@
+//! [`FilesystemStore`]: a directory tree in the layout of the CNCF Distribution registry.
+//!
+//! This file is the asynchronous shell: it hands each operation to the blocking pool. What is done to the disk is in
+//! [`tree::Tree`], plain synchronous code; uploads and downloads, which take as long as their client does, take a
+//! thread of the pool only for the batch of bytes that is at hand, so that slow clients cannot use the pool up.
+
+mod durable;
+mod layout;
+mod lock;
+mod reader;
+mod sessions;
+mod tree;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{Blob, Chunks, Error, Store, StoredManifest};
+use crate::oci::{Algorithm, ContentRange, Digest, Manifest, Reference, RepositoryName, Tag, UploadId};
+use lock::Lock;
+use tree::Tree;
+
+pub use lock::OpenError;
+
+/// A store in a directory of the local machine.
+pub struct FilesystemStore {
+    tree: Arc<Tree>,
+    _lock: Lock,
+}
+
+impl FilesystemStore {
+    /// Opens the store below `root`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// Where the directory cannot be written, or another process has it open.
+    pub fn open(root: &Path) -> Result<Self, OpenError> {
+        let lock = Lock::acquire(root)?;
+        Ok(Self {
+            tree: Arc::new(Tree::new(root)),
+            _lock: lock,
+        })
+    }
+
+    /// Runs `operation` on the tree in the blocking pool.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Arc<Tree>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let tree = self.tree.clone();
+        blocking(move || operation(&tree)).await
+    }
+}
+
+/// Runs `operation` in the blocking pool and carries its panic, if any, to the caller.
+async fn blocking<T: Send + 'static>(operation: impl FnOnce() -> T + Send + 'static) -> T {
+    joined(tokio::task::spawn_blocking(operation).await)
+}
+
+/// The result of a task of the blocking pool, which is never cancelled once it runs.
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+impl Store for FilesystemStore {
+    fn probe(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.run(|tree| tree.probe()).boxed()
+    }
+
+    fn blob<'a>(&'a self, repository: &'a RepositoryName, digest: &'a Digest) -> BoxFuture<'a, Result<Blob, Error>> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.run(move |tree| reader::open(tree, &repository, &digest)).boxed()
+    }
+
+    fn delete_blob<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.run(move |tree| tree.delete_blob(&repository, &digest)).boxed()
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<StoredManifest, Error>> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        self.run(move |tree| tree.manifest(&repository, &reference)).boxed()
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        digest: &'a Digest,
+        content: Bytes,
+        manifest: Manifest,
+        tags: &'a [Tag],
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let (repository, digest, tags) = (repository.clone(), digest.clone(), tags.to_vec());
+        self.run(move |tree| tree.put_manifest(&repository, &digest, &content, &manifest, &tags))
+            .boxed()
+    }
+
+    fn delete_manifest<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        self.run(move |tree| tree.delete_manifest(&repository, &reference))
+            .boxed()
+    }
+
+    fn tags<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        let (repository, after) = (repository.clone(), after.map(str::to_owned));
+        self.run(move |tree| tree.tags(&repository, after.as_deref(), limit))
+            .boxed()
+    }
+
+    fn repositories<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<RepositoryName>, Error>> {
+        let after = after.map(str::to_owned);
+        self.run(move |tree| tree.repositories(after.as_deref(), limit)).boxed()
+    }
+
+    fn start_upload<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        algorithm: Algorithm,
+    ) -> BoxFuture<'a, Result<UploadId, Error>> {
+        let repository = repository.clone();
+        self.run(move |tree| tree.start_upload(&repository, algorithm)).boxed()
+    }
+
+    fn upload_offset<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+    ) -> BoxFuture<'a, Result<u64, Error>> {
+        let repository = repository.clone();
+        self.run(move |tree| tree.upload_offset(&repository, session)).boxed()
+    }
+
+    fn append<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+        range: Option<ContentRange>,
+        chunks: Chunks,
+    ) -> BoxFuture<'a, Result<u64, Error>> {
+        async move {
+            let writer = writer::open(&self.tree, repository, session, range).await?;
+            let writer = writer.receive(range, chunks).await?;
+            Ok(writer.offset())
+        }
+        .boxed()
+    }
+
+    fn complete<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+        range: Option<ContentRange>,
+        chunks: Chunks,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            let writer = writer::open(&self.tree, repository, session, range).await?;
+            let writer = writer.receive(range, chunks).await?;
+            let (repository, digest) = (repository.clone(), digest.clone());
+            self.run(move |tree| writer.commit(tree, &repository, &digest)).await
+        }
+        .boxed()
+    }
+
+    fn cancel_upload<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        session: UploadId,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let repository = repository.clone();
+        self.run(move |tree| tree.cancel_upload(&repository, session)).boxed()
+    }
+}

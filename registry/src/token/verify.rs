@@ -1,0 +1,178 @@
+//! [`Tokens`]: makes tokens and tells whether they are to be believed.
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use moka::sync::Cache;
+use registry_config::IdentityEntry;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use uuid::Uuid;
+
+use super::{AccessClaim, Claims};
+use crate::access::Snapshot;
+
+/// How many tokens are remembered whose signature was right.
+const REMEMBERED: u64 = 20_000;
+/// How far the clock of another replica may be ahead, in seconds. It counts for the beginning of a token, so that a
+/// fresh one is good on every replica at once, never for its end.
+const CLOCK_SKEW: u64 = 60;
+
+/// Why a token is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not a token of this registry's form.
+    #[error("the token cannot be read")]
+    Malformed,
+    /// No key of the access document has signed it.
+    #[error("the token is signed by a key that is not in use")]
+    Key,
+    /// Its signature is wrong.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// It is for another registry or another service.
+    #[error("the token is for another registry")]
+    Audience,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// Its time has not begun.
+    #[error("the token is not valid yet")]
+    NotYet,
+    /// Its identity does not exist any more, or its tokens were revoked.
+    #[error("the token was revoked")]
+    Revoked,
+}
+
+/// Makes and verifies tokens. What it remembers is only that a signature was right under a key; whether that key is
+/// still in use, and everything that the claims say, is looked at anew each time.
+#[derive(Debug)]
+pub struct Tokens {
+    verified: Cache<[u8; 32], Arc<Claims>>,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            verified: Cache::new(REMEMBERED),
+        }
+    }
+}
+
+impl Tokens {
+    /// Makes a token under the document `snapshot` at the instant `now`, for an identity and the name of its credential,
+    /// or for an anonymous caller.
+    ///
+    /// # Errors
+    /// Where the key cannot sign.
+    pub fn issue(
+        &self,
+        snapshot: &Snapshot,
+        holder: Option<(&IdentityEntry, &str)>,
+        access: Vec<AccessClaim>,
+        now: u64,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let content = &snapshot.access().content;
+        let claims = Claims {
+            iss: content.issuer.clone(),
+            sub: holder
+                .map(|(identity, _)| identity.username.clone())
+                .unwrap_or_default(),
+            aud: content.service.clone(),
+            exp: now + content.token.lifetime.get().as_secs(),
+            nbf: now,
+            iat: now,
+            jti: Uuid::new_v4().to_string(),
+            rev: snapshot.revision(),
+            uid: holder.map(|(identity, _)| uid(identity).to_owned()),
+            cred: holder.map(|(_, credential)| credential.to_owned()),
+            access,
+        };
+        let key = snapshot.keys().signing();
+        jsonwebtoken::encode(&header(key.kid()), &claims, key.signing())
+    }
+
+    /// Checks form and signature of a token, by the keys of `snapshot`. What its claims say is for [`check`].
+    ///
+    /// [`check`]: Self::check
+    ///
+    /// # Errors
+    /// Where the token was not made by a key of the document.
+    pub fn verify(&self, snapshot: &Snapshot, token: &str) -> Result<Arc<Claims>, TokenError> {
+        let found = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+        let kid = found.kid.as_deref().ok_or(TokenError::Malformed)?;
+        // Whatever else a header may say, such as where a key could be found, no token of ours says.
+        if found != header(kid) {
+            return Err(TokenError::Malformed);
+        }
+        let key = snapshot.keys().find(kid).ok_or(TokenError::Key)?;
+        let digest = Sha256::new()
+            .chain_update(key.fingerprint())
+            .chain_update(token)
+            .finalize()
+            .into();
+        if let Some(claims) = self.verified.get(&digest) {
+            return Ok(claims);
+        }
+        let mut validation = Validation::new(Algorithm::ES256);
+        // The signature alone is looked at here: the rest may be different at the next request.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let decoded =
+            jsonwebtoken::decode::<Claims>(token, key.verifying(), &validation).map_err(|error| {
+                match error.kind() {
+                    jsonwebtoken::errors::ErrorKind::InvalidSignature => TokenError::Signature,
+                    _ => TokenError::Malformed,
+                }
+            })?;
+        let claims = Arc::new(decoded.claims);
+        self.verified.insert(digest, claims.clone());
+        Ok(claims)
+    }
+
+    /// Checks what the claims of a verified token say, under `snapshot` at the instant `now`, and finds whom it speaks
+    /// for: `None` is an anonymous caller.
+    ///
+    /// # Errors
+    /// Where the token is for another registry, its time is over, or it was revoked.
+    pub fn check<'s>(
+        snapshot: &'s Snapshot,
+        claims: &Claims,
+        now: u64,
+    ) -> Result<Option<&'s IdentityEntry>, TokenError> {
+        let content = &snapshot.access().content;
+        if claims.iss != content.issuer || claims.aud != content.service {
+            return Err(TokenError::Audience);
+        }
+        if claims.exp <= now {
+            return Err(TokenError::Expired);
+        }
+        if claims.nbf > now + CLOCK_SKEW || claims.iat > now + CLOCK_SKEW {
+            return Err(TokenError::NotYet);
+        }
+        if claims.sub.is_empty() {
+            return if claims.uid.is_none() {
+                Ok(None)
+            } else {
+                Err(TokenError::Malformed)
+            };
+        }
+        let identity = snapshot.access().identity(&claims.sub).ok_or(TokenError::Revoked)?;
+        if claims.uid.as_deref() != Some(uid(identity)) || claims.rev < identity.tokens_from {
+            return Err(TokenError::Revoked);
+        }
+        Ok(Some(identity))
+    }
+}
+
+/// The only header that a token of ours has.
+fn header(kid: &str) -> Header {
+    Header {
+        kid: Some(kid.to_owned()),
+        ..Header::new(Algorithm::ES256)
+    }
+}
+
+/// What tells an identity from a later one of the same name.
+fn uid(identity: &IdentityEntry) -> &str {
+    identity.uid.as_deref().unwrap_or(&identity.username)
+}

@@ -1,0 +1,151 @@
+//! Lists of tags and repositories.
+
+use http::Method;
+use serde_json::json;
+
+use crate::fixture::{Call, Image, MANIFEST, PASSWORD, Registry};
+
+/// Tags the one image of a repository.
+async fn tag(registry: &Registry, repository: &str, image: &Image, tag: &str) {
+    let call = Call::new(Method::PUT, &format!("/v2/{repository}/manifests/{tag}")).basic("admin", PASSWORD);
+    let answer = registry
+        .send(
+            call.header("content-type", MANIFEST)
+                .body(image.manifest_content.clone()),
+        )
+        .await;
+    assert_eq!(answer.status, 201);
+}
+
+/// All pages of a list from `uri` on, by following the links.
+async fn pages(registry: &Registry, uri: &str, field: &str) -> Vec<Vec<String>> {
+    let mut uri = uri.to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let answer = registry.send(Call::get(&uri).basic("admin", PASSWORD)).await;
+        assert_eq!(answer.status, 200, "{uri}: {answer:?}");
+        pages.push(serde_json::from_value(answer.json()[field].clone()).unwrap());
+        let Some(link) = answer.header("link") else {
+            return pages;
+        };
+        uri = link
+            .strip_prefix('<')
+            .unwrap()
+            .strip_suffix(">; rel=\"next\"")
+            .unwrap()
+            .to_owned();
+        assert!(pages.len() < 100, "the pages never end");
+    }
+}
+
+#[tokio::test]
+async fn tags_come_in_order_and_in_pages() {
+    let registry = Registry::new();
+    let image = registry.seed("a/b", "v1").await;
+    for name in ["v2", "latest", "V1", "_x", "1", "v1-rc.1"] {
+        tag(&registry, "a/b", &image, name).await;
+    }
+    let all = ["1", "V1", "_x", "latest", "v1", "v1-rc.1", "v2"].map(str::to_owned);
+    let list = "/v2/a/b/tags/list";
+    assert_eq!(pages(&registry, list, "tags").await, [all.to_vec()]);
+    for n in [1, 2, 3, 7, 8, 1000, 100_000] {
+        let pages = pages(&registry, &format!("{list}?n={n}"), "tags").await;
+        assert!(pages.iter().all(|page| page.len() <= n && !page.is_empty()));
+        assert_eq!(pages.concat(), all, "n={n}");
+    }
+    assert_eq!(
+        pages(&registry, &format!("{list}?n=0"), "tags").await,
+        [Vec::<String>::new()]
+    );
+    assert_eq!(
+        pages(&registry, &format!("{list}?n=99999999999999999999999"), "tags")
+            .await
+            .concat(),
+        all
+    );
+    for (last, want) in [("v1", 2), ("v1-", 2), ("zzz", 0), ("", 7), ("a%2F..%00%ff", 4)] {
+        assert_eq!(
+            pages(&registry, &format!("{list}?last={last}"), "tags").await.concat(),
+            all[7 - want..],
+            "{last}"
+        );
+    }
+    for n in ["-1", "abc", "", "1e3"] {
+        let answer = registry
+            .send(Call::get(&format!("{list}?n={n}")).basic("admin", PASSWORD))
+            .await;
+        assert_eq!(answer.error(), (400, "PAGINATION_NUMBER_INVALID".to_owned()), "{n}");
+    }
+    let unknown = registry
+        .send(Call::get("/v2/a/c/tags/list").basic("admin", PASSWORD))
+        .await;
+    assert_eq!(unknown.error(), (404, "NAME_UNKNOWN".to_owned()));
+}
+
+#[tokio::test]
+async fn thousands_of_tags_come_without_asking_for_pages() {
+    let registry = Registry::new();
+    let image = registry.seed("a", "t0").await;
+    // By the disk, since the way there is not what is tested.
+    let tags = registry
+        .directory
+        .path()
+        .join("docker/registry/v2/repositories/a/_manifests/tags");
+    for index in 0..3000 {
+        let current = tags.join(format!("t{index}/current"));
+        std::fs::create_dir_all(&current).unwrap();
+        std::fs::write(current.join("link"), image.manifest.as_str()).unwrap();
+    }
+    let answer = registry
+        .send(Call::get("/v2/a/tags/list").basic("admin", PASSWORD))
+        .await;
+    assert_eq!(answer.json()["tags"].as_array().unwrap().len(), 3000);
+    assert_eq!(answer.header("link"), None);
+}
+
+#[tokio::test]
+async fn the_catalog_shows_what_the_caller_may_read_in_order_and_in_pages() {
+    let registry = Registry::new();
+    for repository in ["team/b", "team/a", "team-a", "a", "public/x", "team/a/deep/er"] {
+        registry.seed(repository, "v1").await;
+    }
+    let all = ["a", "public/x", "team-a", "team/a", "team/a/deep/er", "team/b"];
+    assert_eq!(pages(&registry, "/v2/_catalog", "repositories").await.concat(), all);
+    for n in [1, 2, 5, 6, 7] {
+        assert_eq!(
+            pages(&registry, &format!("/v2/_catalog?n={n}"), "repositories")
+                .await
+                .concat(),
+            all,
+            "n={n}"
+        );
+    }
+    for (user, want) in [
+        ("puller", json!(["public/x", "team/a", "team/a/deep/er", "team/b"])),
+        ("nobody", json!(["public/x"])),
+    ] {
+        let answer = registry.send(Call::get("/v2/_catalog").basic(user, PASSWORD)).await;
+        assert_eq!(answer.json()["repositories"], want, "{user}");
+        let first = registry.send(Call::get("/v2/_catalog?n=1").basic(user, PASSWORD)).await;
+        assert_eq!(first.json()["repositories"], json!([want[0]]), "{user}");
+        assert_eq!(
+            first.header("link").is_some(),
+            want.as_array().unwrap().len() > 1,
+            "{user}"
+        );
+    }
+    let token = registry.token("puller", "registry:catalog:*").await;
+    let answer = registry
+        .send(Call::get("/v2/_catalog?last=public/x&n=1").bearer(&token))
+        .await;
+    assert_eq!(answer.json()["repositories"], json!(["team/a"]));
+}
+
+#[tokio::test]
+async fn an_upload_that_was_only_begun_is_no_repository() {
+    let registry = Registry::new();
+    let call = Call::new(Method::POST, "/v2/team/new/blobs/uploads/").basic("pusher", PASSWORD);
+    assert_eq!(registry.send(call).await.status, 202);
+    let answer = registry.send(Call::get("/v2/_catalog").basic("pusher", PASSWORD)).await;
+    assert_eq!(answer.json()["repositories"], json!([]));
+}

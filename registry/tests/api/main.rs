@@ -1,0 +1,31 @@
+//! The registry at its boundary: requests in, status, headers and bodies out, over the real store in a directory of its
+//! own. `standalone` and `wire` go through sockets, the former with the real binary.
+
+#[cfg(test)]
+mod challenges;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod forged_tokens;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod manifests;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod passwords;
+#[cfg(test)]
+mod paths;
+#[cfg(test)]
+mod standalone;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
+mod token_endpoint;
+#[cfg(test)]
+mod uploads;
+#[cfg(test)]
+mod wire;

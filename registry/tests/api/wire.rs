@@ -1,0 +1,319 @@
+//! The registry on a socket: connections that stay open, bodies of unknown length, clients that go away.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+use wharfinger_registry::server;
+
+use crate::fixture::{PASSWORD, Registry, content, digest};
+
+/// A connection that stays open between requests.
+pub(crate) struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+/// What came back over it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}: ");
+        self.head.lines().find_map(|line| line.strip_prefix(&prefix))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub(crate) fn write(&mut self, text: &str) {
+        self.stream.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Sends a request without a body, with `headers` as they stand on the wire.
+    pub(crate) fn ask(&mut self, line: &str, headers: &str) -> Reply {
+        self.write(&format!("{line} HTTP/1.1\r\nHost: registry.test:5000\r\n{headers}\r\n"));
+        self.read().unwrap()
+    }
+
+    /// Reads a reply; `None` where the connection was closed instead.
+    pub(crate) fn read(&mut self) -> Option<Reply> {
+        let mut head = String::new();
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if line == "\r\n" {
+                break;
+            }
+            head.push_str(line.trim_end());
+            head.push('\n');
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut reply = Reply {
+            status,
+            head,
+            body: Vec::new(),
+        };
+        let length: usize = reply
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        reply.body.resize(length, 0);
+        self.stream.read_exact(&mut reply.body).unwrap();
+        Some(reply)
+    }
+}
+
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!(
+        "Authorization: Basic {}\r\n",
+        STANDARD.encode(format!("{user}:{password}"))
+    )
+}
+
+struct Server {
+    registry: Arc<Registry>,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let registry = Arc::new(Registry::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let task = tokio::spawn(server::serve(
+            listener,
+            registry.service.clone(),
+            stopped,
+            Duration::from_secs(10),
+        ));
+        Self {
+            registry,
+            address,
+            stop: Some(stop),
+            task,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_document_holds_on_connections_that_are_open() {
+    let server = Server::start().await;
+    let (address, registry) = (server.address, server.registry.clone());
+    spawn_blocking(move || {
+        let mut connection = Connection::open(address);
+        let admin = basic("admin", PASSWORD);
+        let token = connection.ask("GET /token", &admin).text();
+        let token = serde_json::from_str::<serde_json::Value>(&token).unwrap()["token"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let bearer = format!("Authorization: Bearer {token}\r\n");
+        assert_eq!(connection.ask("GET /v2/", &admin).status, 200);
+        assert_eq!(connection.ask("GET /v2/", &bearer).status, 200);
+        let mut deleted = content();
+        deleted["identities"].as_array_mut().unwrap().remove(3);
+        registry.publish(2, deleted);
+        assert_eq!(connection.ask("GET /v2/", &admin).status, 401);
+        assert_eq!(connection.ask("GET /v2/", &bearer).status, 401);
+        registry.publish(3, content());
+        assert_eq!(connection.ask("GET /v2/", &admin).status, 200);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_unknown_length_is_streamed_and_an_unfinished_one_can_go_on() {
+    let server = Server::start().await;
+    let address = server.address;
+    spawn_blocking(move || {
+        let user = basic("pusher", PASSWORD);
+        let mut connection = Connection::open(address);
+        let location = connection.ask("POST /v2/team/app/blobs/uploads/", &user).header("location").unwrap().to_owned();
+        connection.write(&format!("PATCH {location} HTTP/1.1\r\nHost: x\r\n{user}Transfer-Encoding: chunked\r\n\r\n"));
+        for piece in ["5\r\nhello\r\n", "1\r\n \r\n", "0\r\n\r\n"] {
+            connection.write(piece);
+        }
+        let reply = connection.read().unwrap();
+        assert_eq!((reply.status, reply.header("range")), (202, Some("0-5")), "{reply:?}");
+
+        // A client dies in the middle of a chunk.
+        let mut dying = Connection::open(address);
+        dying.write(&format!("PATCH {location} HTTP/1.1\r\nHost: x\r\n{user}Content-Length: 100\r\n\r\nwor"));
+        drop(dying);
+        let mut received = String::new();
+        for _ in 0..1000 {
+            let status = connection.ask(&format!("GET {location}"), &user);
+            assert_eq!(status.status, 204);
+            received = status.header("range").unwrap().to_owned();
+            if received == "0-8" {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(received, "0-8", "what arrived is kept");
+
+        let digest = digest(b"hello world");
+        connection.write(&format!("PUT {location}?digest={digest} HTTP/1.1\r\nHost: x\r\n{user}Content-Range: 9-10\r\nContent-Length: 2\r\n\r\nld"));
+        let reply = connection.read().unwrap();
+        assert_eq!(reply.status, 201, "{reply:?}");
+        let blob = connection.ask(&format!("GET /v2/team/app/blobs/{digest}"), &user);
+        assert_eq!(blob.body, b"hello world");
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_one_request_at_a_time_writes_to_a_session() {
+    let server = Server::start().await;
+    let address = server.address;
+    spawn_blocking(move || {
+        let user = basic("pusher", PASSWORD);
+        let mut first = Connection::open(address);
+        let location = first
+            .ask("POST /v2/team/app/blobs/uploads/", &user)
+            .header("location")
+            .unwrap()
+            .to_owned();
+        first.write(&format!(
+            "PATCH {location} HTTP/1.1\r\nHost: x\r\n{user}Content-Length: 4\r\n\r\nab"
+        ));
+        let mut second = Connection::open(address);
+        // The first may not have arrived yet, but writes nothing before its end; once it has, it holds the session.
+        let mut busy = None;
+        for _ in 0..1000 {
+            let reply = second.ask(
+                &format!("DELETE {}", location.replace(&location[location.len() - 1..], "z")),
+                &user,
+            );
+            assert_eq!(reply.status, 404);
+            second.write(&format!(
+                "PATCH {location} HTTP/1.1\r\nHost: x\r\n{user}Content-Range: 9-9\r\nContent-Length: 1\r\n\r\nx"
+            ));
+            let reply = second.read().unwrap();
+            if reply.status == 409 {
+                busy = Some(reply);
+                break;
+            }
+            assert_eq!(reply.status, 416, "{reply:?}");
+        }
+        assert!(busy.unwrap().text().contains("BLOB_UPLOAD_INVALID"));
+        assert_eq!(second.ask(&format!("DELETE {location}"), &user).status, 409);
+        first.write("cd");
+        let reply = first.read().unwrap();
+        assert_eq!((reply.status, reply.header("range")), (202, Some("0-3")));
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_push_gets_its_answer_although_its_body_is_not_read() {
+    let server = Server::start().await;
+    let address = server.address;
+    spawn_blocking(move || {
+        for size in [10, 100_000, 20_000_000] {
+            let mut connection = Connection::open(address);
+            let head = format!(
+                "POST /v2/team/app/blobs/uploads/?digest={} HTTP/1.1\r\nHost: x:1\r\nContent-Length: {size}\r\n\r\n",
+                digest(b"")
+            );
+            connection.write(&head);
+            let body = vec![b'x'; size];
+            // The server may stop reading, but not before it has answered.
+            let _ = connection.stream.get_mut().write_all(&body);
+            let reply = connection.read().unwrap();
+            assert_eq!(reply.status, 401, "{size}: {reply:?}");
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ambiguous_and_broken_requests_are_refused() {
+    let server = Server::start().await;
+    let address = server.address;
+    spawn_blocking(move || {
+        let user = basic("pusher", PASSWORD);
+        for request in [
+            format!("POST /v2/team/app/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n{user}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+            format!("POST /v2/team/app/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n{user}Content-Length: -1\r\n\r\n"),
+            format!("POST /v2/team/app/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n{user}Transfer-Encoding: gzip\r\n\r\n"),
+            "GET /v2/ HTTP/1.1\r\nHost : x\r\n\r\n".to_owned(),
+            "GET /v2/\0 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            "nonsense\r\n\r\n".to_owned(),
+        ] {
+            let mut connection = Connection::open(address);
+            connection.write(&request);
+            let reply = connection.read();
+            assert!(reply.as_ref().is_none_or(|reply| (400..500).contains(&reply.status)), "{request}: {reply:?}");
+        }
+        let mut connection = Connection::open(address);
+        let large = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
+        let _ = connection.stream.get_mut().write_all(large.as_bytes());
+        assert_eq!(connection.read().unwrap().status, 431);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_lets_requests_end_and_closes_idle_connections() {
+    let mut server = Server::start().await;
+    let (address, stop) = (server.address, server.stop.take().unwrap());
+    let client = spawn_blocking(move || {
+        let user = basic("pusher", PASSWORD);
+        let mut idle = Connection::open(address);
+        assert_eq!(idle.ask("GET /v2/", &user).status, 200);
+        let mut busy = Connection::open(address);
+        let location = busy
+            .ask("POST /v2/team/app/blobs/uploads/", &user)
+            .header("location")
+            .unwrap()
+            .to_owned();
+        busy.write(&format!(
+            "PATCH {location} HTTP/1.1\r\nHost: x\r\n{user}Content-Length: 4\r\n\r\nab"
+        ));
+        std::thread::sleep(Duration::from_millis(200));
+        stop.send(()).unwrap();
+        assert!(idle.read().is_none(), "an idle connection is closed");
+        assert!(TcpStream::connect(address).is_err(), "no new connection is taken");
+        busy.write("cd");
+        let reply = busy.read().unwrap();
+        assert_eq!((reply.status, reply.header("range")), (202, Some("0-3")));
+    });
+    client.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), server.task)
+        .await
+        .unwrap()
+        .unwrap();
+}

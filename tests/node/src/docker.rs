@@ -1,0 +1,40 @@
+//! The Docker Engine of a node: Debian's, with its own data and socket, in the node's namespace and on its containerd.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::component::Component;
+use crate::node::Node;
+
+impl Node {
+    /// Starts the Docker Engine unless it runs, and returns the `DOCKER_HOST` under which a client finds it.
+    ///
+    /// The engine is in the namespace, so `127.0.0.1` in an image's name is the node's, with every `NodePort`; the client
+    /// may be anywhere on the machine. The engine has no network for containers. It ends with the node.
+    pub fn docker(&self) -> Result<String> {
+        self.start(Component::Docker)?;
+        Ok(self.docker_host())
+    }
+
+    /// What [`Self::docker`] returns, without starting anything.
+    pub(crate) fn docker_host(&self) -> String {
+        format!("unix://{}", self.layout().docker_socket().display())
+    }
+}
+
+/// Whether an engine that can do its work is behind the socket (`GET /_ping` of the Engine API).
+pub(crate) fn answers(socket: &Path) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut connection = UnixStream::connect(socket)?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        connection.write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.lines().next().is_some_and(|status| status.contains(" 200 ")))
+}

@@ -1,0 +1,73 @@
+//! The project's own commands: `cargo xtask demo | test | soak | generate | images`.
+
+mod build;
+mod cluster;
+mod demo;
+mod exec;
+mod generate;
+mod image;
+mod repository;
+mod suite;
+mod terminal;
+#[cfg(test)]
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::suite::{Part, Selection};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole product on a real one-node Kubernetes on this machine, and leave it running.
+    Demo {
+        /// Take everything away again.
+        #[arg(long)]
+        down: bool,
+    },
+    /// Run everything that CI runs.
+    Test {
+        /// Run only these parts and what they need, and leave the test cluster running.
+        #[arg(long, value_enum)]
+        only: Vec<Part>,
+        /// Handed to the end-to-end and unit test binaries, for example the name of one test.
+        #[arg(last = true)]
+        filter: Vec<String>,
+    },
+    /// Measure how soon changes are in force over 200 of each kind, on the test cluster.
+    Soak,
+    /// Rewrite every generated file.
+    Generate,
+    /// Put together what goes into the images, below target/image.
+    Images {
+        /// Compile as for a release: slowly, for fast and small programs.
+        #[arg(long)]
+        release: bool,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Demo { down: false } => demo::up()?,
+        Command::Demo { down: true } => demo::down()?,
+        Command::Test { only, filter } => return Ok(suite::run(&Selection::Parts(only), &filter)),
+        Command::Soak => return Ok(suite::run(&Selection::Soak, &[])),
+        Command::Generate => generate::all()?,
+        Command::Images { release } => {
+            for image in image::stage_all(&build::programs(if release { "release" } else { "dev" })?)? {
+                terminal::line(format_args!("{}", image.root.display()));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
