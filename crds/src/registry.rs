@@ -62,6 +62,9 @@ pub struct RegistrySpec {
     /// How clients sign in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Which manifests are accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Manifests>,
     /// Settings of the Pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
@@ -195,6 +198,26 @@ pub struct Auth {
     #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('5m') && duration(self) <= duration('1h')").message("tokenLifetime is between `5m` and `1h`: shorter ones end pushes in their middle"))]
     pub token_lifetime: Option<String>,
+}
+
+/// Which manifests are accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifests {
+    /// What happens to a manifest that refers to content which is not in its repository. Default `Refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_references: Option<MissingReferences>,
+}
+
+/// What happens to a manifest that refers to content which is not in its repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum MissingReferences {
+    /// It is refused, so that whatever can be pulled can be pulled whole.
+    Refuse,
+    /// An index may lack manifests: a copy of some platforms of a multi-platform image. An image may lack nothing.
+    AllowInIndexes,
+    /// Every manifest is accepted.
+    Allow,
 }
 
 /// Settings of the Pods; nothing here can weaken their security.

@@ -14,8 +14,8 @@ use crate::access::{self, Snapshot};
 use crate::authenticate::{Principal, Proof};
 use crate::oci::{Algorithm, Digest, Reference, RepositoryName, UploadId};
 use crate::route::{
-    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, ListCatalog, ListTags, PutManifest, Route,
-    Session, StartUpload,
+    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, GetReferrers, ListCatalog, ListTags, PutManifest,
+    Route, Session, StartUpload,
 };
 use crate::token::Grant;
 
@@ -32,6 +32,8 @@ pub struct Context {
     snapshot: Arc<Snapshot>,
     principal: Principal,
     client_ip: Option<IpAddr>,
+    method: Method,
+    may_mount: bool,
 }
 
 /// An [`Authorized<Route>`], taken apart by the kind of its route.
@@ -55,6 +57,8 @@ pub enum Task {
     PutManifest(Authorized<PutManifest>),
     /// [`Route::DeleteManifest`]
     DeleteManifest(Authorized<DeleteManifest>),
+    /// [`Route::GetReferrers`]
+    GetReferrers(Authorized<GetReferrers>),
     /// [`Route::StartUpload`]
     StartUpload(Authorized<StartUpload>),
     /// [`Route::GetUpload`]
@@ -98,26 +102,39 @@ pub fn authorize(
     snapshot: Arc<Snapshot>,
     client_ip: Option<IpAddr>,
 ) -> Verdict {
-    let context = Context {
+    let mut context = Context {
         snapshot,
         principal,
         client_ip,
+        method: method.clone(),
+        may_mount: false,
     };
     let mut decisions = Vec::new();
-    let refusal = refusal(&route, method, &context, &mut decisions);
+    let refusal = refusal(&route, &context, &mut decisions);
     let result = match refusal {
         Some(refusal) => Err(refusal),
-        None => Ok(Authorized { route, context }),
+        None => {
+            context.may_mount = may_mount(&route, &context, &mut decisions);
+            Ok(Authorized { route, context })
+        }
     };
     Verdict { result, decisions }
 }
 
-fn refusal(
-    route: &Route,
-    method: &Method,
-    context: &Context,
-    decisions: &mut Vec<(Action, Decision)>,
-) -> Option<Refusal> {
+/// Whether a blob may be taken over into the repository of a route that asks for it. Where it may not, the route is an
+/// ordinary upload: whether the blob is anywhere is not told.
+fn may_mount(route: &Route, context: &Context, decisions: &mut Vec<(Action, Decision)>) -> bool {
+    if !matches!(route, Route::StartUpload(StartUpload { mount: Some(_), .. })) {
+        return false;
+    }
+    let facts = Facts::of(route);
+    let decision = context.decide(&facts.request(Action::MountBlob, context.method.as_str()));
+    let may = decision.is_allowed() && context.token_opens(Action::MountBlob, facts.repository);
+    decisions.push((Action::MountBlob, decision));
+    may
+}
+
+fn refusal(route: &Route, context: &Context, decisions: &mut Vec<(Action, Decision)>) -> Option<Refusal> {
     let actions = match route {
         // Never decided by policy: the token endpoint is for those who have not signed in yet, and the base is open to
         // whoever has shown anything valid, an anonymous token included.
@@ -129,7 +146,7 @@ fn refusal(
     };
     let facts = Facts::of(route);
     for action in &actions {
-        let request = facts.request(*action, method.as_str());
+        let request = facts.request(*action, context.method.as_str());
         let decision = context.decide(&request);
         let refusal = (!decision.is_allowed()).then(|| context.refuse(&request, decision.message()));
         decisions.push((*action, decision));
@@ -154,6 +171,7 @@ fn actions(route: &Route) -> Vec<Action> {
         Route::GetManifest(_) => vec![Action::GetManifest],
         Route::PutManifest(_) => vec![Action::PutManifest],
         Route::DeleteManifest(_) => vec![Action::DeleteManifest],
+        Route::GetReferrers(_) => vec![Action::GetReferrers],
         // A blob that comes with its first request is an upload that is started and completed.
         Route::StartUpload(StartUpload { digest: Some(_), .. }) => vec![Action::StartUpload, Action::CompleteUpload],
         Route::StartUpload(_) => vec![Action::StartUpload],
@@ -175,6 +193,7 @@ struct Facts<'r> {
     from: Option<&'r str>,
     n: Option<u64>,
     last: Option<&'r str>,
+    artifact_type: Option<&'r str>,
     digest_algorithm: Option<&'r str>,
 }
 
@@ -213,6 +232,18 @@ impl<'r> Facts<'r> {
                     ..manifest(reference, facts)
                 }
             }
+            Route::GetReferrers(GetReferrers {
+                digest,
+                artifact_type,
+                page,
+                ..
+            }) => Self {
+                digest: Some(digest.as_str()),
+                artifact_type: artifact_type.as_deref(),
+                n: page.n,
+                last: page.last.as_deref(),
+                ..facts
+            },
             Route::StartUpload(StartUpload {
                 digest,
                 mount,
@@ -249,7 +280,7 @@ impl<'r> Facts<'r> {
             from: self.from,
             n: self.n,
             last: self.last,
-            artifact_type: None,
+            artifact_type: self.artifact_type,
             digest_algorithm: self.digest_algorithm,
         }
     }
@@ -317,6 +348,26 @@ impl Context {
     }
 }
 
+impl Authorized<StartUpload> {
+    /// Whether `blob` may be taken over from `source`: mounting must be allowed here, and reading it there, within what
+    /// the token opens. What anybody may read without a token is within every token.
+    pub fn may_mount_from(&self, source: &RepositoryName, blob: &Digest) -> bool {
+        let context = &self.context;
+        let read = Facts {
+            repository: Some(source.as_str()),
+            digest: Some(blob.as_str()),
+            ..Facts::default()
+        };
+        let read = read.request(Action::GetBlob, "GET");
+        let may_read = || context.decide(&read).is_allowed() && context.token_opens(Action::GetBlob, read.repository);
+        let is_public = || {
+            let anybody = access::caller(None, context.client_ip);
+            context.snapshot.access().policies.decide(&anybody, &read).is_allowed()
+        };
+        context.may_mount && (may_read() || is_public())
+    }
+}
+
 impl<R> Authorized<R> {
     /// What is to be done.
     pub fn route(&self) -> &R {
@@ -346,6 +397,7 @@ impl Authorized<Route> {
             Route::GetManifest(route) => Task::GetManifest(of(route, context)),
             Route::PutManifest(route) => Task::PutManifest(of(route, context)),
             Route::DeleteManifest(route) => Task::DeleteManifest(of(route, context)),
+            Route::GetReferrers(route) => Task::GetReferrers(of(route, context)),
             Route::StartUpload(route) => Task::StartUpload(of(route, context)),
             Route::GetUpload(route) => Task::GetUpload(of(route, context)),
             Route::UpdateUpload(route) => Task::UpdateUpload(of(route, context)),

@@ -92,7 +92,9 @@ pub fn required(route: &Route) -> Vec<AccessClaim> {
             let (kind, name, actions) = ("registry".to_owned(), "catalog".to_owned(), vec!["*".to_owned()]);
             vec![AccessClaim { kind, name, actions }]
         }
-        Route::ListTags(_) | Route::GetBlob(_) | Route::GetManifest(_) => of_route(&[Grant::Pull]),
+        Route::ListTags(_) | Route::GetBlob(_) | Route::GetManifest(_) | Route::GetReferrers(_) => {
+            of_route(&[Grant::Pull])
+        }
         Route::DeleteBlob(_) | Route::DeleteManifest(_) => of_route(&[Grant::Delete]),
         Route::StartUpload(StartUpload { mount, from, .. }) => {
             let mut claims: Vec<AccessClaim> = of_route(&[Grant::Pull, Grant::Push]);

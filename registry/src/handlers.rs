@@ -6,6 +6,7 @@ mod blobs;
 mod catalog;
 mod manifests;
 mod page;
+mod referrers;
 mod tags;
 pub(crate) mod token;
 mod uploads;
@@ -39,6 +40,7 @@ pub(crate) async fn handle(task: Task, input: Input<'_>) -> Result<Response<Resp
         Task::GetManifest(request) => manifests::read(request, input).await,
         Task::PutManifest(request) => manifests::put(request, input).await,
         Task::DeleteManifest(request) => manifests::delete(request, input).await,
+        Task::GetReferrers(request) => referrers::list(request, input).await,
         Task::StartUpload(request) => uploads::start(request, input).await,
         Task::GetUpload(request) => uploads::status(request, input).await,
         Task::UpdateUpload(request) => uploads::update(request, input).await,

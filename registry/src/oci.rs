@@ -7,13 +7,15 @@ mod digest;
 mod manifest;
 mod range;
 mod reference;
+mod referrer;
 mod repository;
 mod upload_id;
 
 pub use content_range::{ContentRange, InvalidContentRange};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest, UnknownAlgorithm};
-pub use manifest::{Descriptor, InvalidManifest, Manifest};
+pub use manifest::{Descriptor, InvalidManifest, Manifest, media_type};
 pub use range::{ByteRange, UnsatisfiableRange};
 pub use reference::{InvalidTag, Reference, Tag};
+pub use referrer::Referrer;
 pub use repository::{InvalidRepositoryName, RepositoryName};
 pub use upload_id::{InvalidUploadId, UploadId};

@@ -32,6 +32,8 @@ pub enum Route {
     PutManifest(PutManifest),
     /// `DELETE /v2/<name>/manifests/<reference>`: end-9.
     DeleteManifest(DeleteManifest),
+    /// `GET /v2/<name>/referrers/<digest>`: end-12a, end-12b.
+    GetReferrers(GetReferrers),
     /// `POST /v2/<name>/blobs/uploads/`: end-4a, end-4b and end-11.
     StartUpload(StartUpload),
     /// `GET /v2/<name>/blobs/uploads/<session>`: end-13.
@@ -118,6 +120,19 @@ pub struct DeleteManifest {
     pub reference: Reference,
 }
 
+/// [`Route::GetReferrers`]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetReferrers {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The manifest that is referred to; it need not exist.
+    pub digest: Digest,
+    /// Only referrers of this artifact type.
+    pub artifact_type: Option<String>,
+    /// Which part.
+    pub page: Page,
+}
+
 /// [`Route::StartUpload`]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartUpload {
@@ -127,7 +142,7 @@ pub struct StartUpload {
     pub digest: Option<Digest>,
     /// The blob that is to be taken over from another repository, where one is asked for and named well: end-11.
     pub mount: Option<Digest>,
-    /// The repository that `mount` is to be taken from.
+    /// The repository that `mount` is to be taken from; `None` leaves the choice to the registry.
     pub from: Option<RepositoryName>,
     /// The algorithm that the client says it will name the content with: end-4c.
     pub digest_algorithm: Option<Algorithm>,
@@ -164,6 +179,7 @@ impl Route {
             | Self::GetManifest(GetManifest { repository, .. })
             | Self::PutManifest(PutManifest { repository, .. })
             | Self::DeleteManifest(DeleteManifest { repository, .. })
+            | Self::GetReferrers(GetReferrers { repository, .. })
             | Self::StartUpload(StartUpload { repository, .. })
             | Self::GetUpload(Session { repository, .. })
             | Self::UpdateUpload(Session { repository, .. })
@@ -184,6 +200,8 @@ impl Route {
             Self::GetManifest(_) => "get-manifest",
             Self::PutManifest(_) => "put-manifest",
             Self::DeleteManifest(_) => "delete-manifest",
+            Self::GetReferrers(_) => "get-referrers",
+            Self::StartUpload(StartUpload { mount: Some(_), .. }) => "mount-blob",
             Self::StartUpload(_) => "start-upload",
             Self::GetUpload(_) => "get-upload",
             Self::UpdateUpload(_) => "update-upload",

@@ -10,8 +10,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use registry_config::MissingReferences;
 
-use crate::oci::{Algorithm, ByteRange, ContentRange, Digest, Manifest, Reference, RepositoryName, Tag, UploadId};
+use crate::oci::{
+    Algorithm, ByteRange, ContentRange, Digest, Manifest, Reference, Referrer, RepositoryName, Tag, UploadId,
+};
 
 pub use filesystem::{FilesystemStore, OpenError};
 
@@ -41,6 +44,18 @@ pub trait Store: Send + Sync {
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<(), Error>>;
 
+    /// Makes a blob of the repository `source` visible in another.
+    fn mount_blob<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        source: &'a RepositoryName,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Lists repositories that may have a blob, at most `limit`. Some that have it may be left out, and some that had
+    /// it may be listed.
+    fn holders<'a>(&'a self, digest: &'a Digest, limit: usize) -> BoxFuture<'a, Result<Vec<RepositoryName>, Error>>;
+
     /// Reads a manifest of a repository.
     fn manifest<'a>(
         &'a self,
@@ -50,7 +65,8 @@ pub trait Store: Send + Sync {
 
     /// Stores a manifest whose digest is `digest`, and then points each of `tags` at it.
     ///
-    /// What the manifest refers to must be in the repository, in the size that the manifest says.
+    /// What the manifest refers to must be in the repository, unless `missing` allows otherwise; what is there must have
+    /// the size that the manifest says.
     fn put_manifest<'a>(
         &'a self,
         repository: &'a RepositoryName,
@@ -58,6 +74,7 @@ pub trait Store: Send + Sync {
         content: Bytes,
         manifest: Manifest,
         tags: &'a [Tag],
+        missing: MissingReferences,
     ) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Removes a tag, or a manifest together with all tags that point at it.
@@ -67,6 +84,15 @@ pub trait Store: Send + Sync {
         reference: &'a Reference,
     ) -> BoxFuture<'a, Result<(), Error>>;
 
+    /// Lists the manifests of a repository whose subject is `subject` and whose digests sort behind `after`, in the order
+    /// of their digests.
+    fn referrers<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        subject: &'a Digest,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Referrer>, Error>>;
+
     /// Lists up to `limit` tags of a repository that sort behind `after`, in the order of their bytes.
     fn tags<'a>(
         &'a self,
@@ -75,7 +101,7 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<String>, Error>>;
 
-    /// Lists up to `limit` repositories that sort behind `after`, in the order of their bytes.
+    /// Lists up to `limit` repositories that have a tag and sort behind `after`, in the order of their bytes.
     fn repositories<'a>(
         &'a self,
         after: Option<&'a str>,

@@ -12,6 +12,7 @@ const LEASE: &str = "wharfinger-operator";
 /// The operator.
 pub struct Operator {
     cluster: Cluster,
+    release: String,
     deployment: String,
 }
 
@@ -20,7 +21,17 @@ impl Operator {
     pub fn new(cluster: &Cluster) -> Self {
         Self {
             cluster: cluster.within(&environment::operator_namespace()),
+            release: environment::release(),
             deployment: environment::release(),
+        }
+    }
+
+    /// The operator of another release, whose name does not hold the chart's.
+    pub fn of_release(cluster: &Cluster, namespace: &str, release: &str) -> Self {
+        Self {
+            cluster: cluster.within(namespace),
+            release: release.to_owned(),
+            deployment: format!("{release}-wharfinger"),
         }
     }
 
@@ -40,7 +51,7 @@ impl Operator {
     /// Where the API server cannot be asked.
     pub async fn pods(&self) -> Result<Vec<Value>> {
         let mut pods = self.cluster.list("Pod").await?;
-        pods.retain(|pod| pod["metadata"]["labels"]["app.kubernetes.io/instance"] == self.deployment.as_str());
+        pods.retain(|pod| pod["metadata"]["labels"]["app.kubernetes.io/instance"] == self.release.as_str());
         Ok(pods)
     }
 

@@ -381,6 +381,8 @@ async fn a_second_installation_finds_a_conflict_and_changes_nothing() -> Result<
         .await?;
         let undo = async {
             first.scale(1).await?;
+            // It is stopped before its rights are taken away: what it asks for in between would be refused.
+            Operator::of_release(&cluster, &elsewhere, "second").scale(0).await?;
             helm(&["uninstall", "second", "--namespace", &elsewhere, "--wait"]).await?;
             cluster.delete("Namespace", &elsewhere).await
         };

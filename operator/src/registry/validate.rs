@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use crds::{Registry, Retention, ServiceType, reasons};
 use kube::ResourceExt;
 use registry_config::{
-    AccessContent, DurationText, IdentityEntry, PackError, PolicyEntry, TokenSettings, digest_of, pack,
+    AccessContent, DurationText, IdentityEntry, ManifestSettings, MissingReferences, PackError, PolicyEntry,
+    TokenSettings, digest_of, pack,
 };
 
 use crate::hashing::HashJob;
@@ -202,8 +203,20 @@ fn content(
             lifetime,
             keys: state.keys.clone(),
         },
+        manifests: ManifestSettings {
+            missing_references: missing_references(registry),
+        },
         identities: listed,
         policies: in_force,
+    }
+}
+
+fn missing_references(registry: &Registry) -> MissingReferences {
+    let manifests = registry.spec.manifests.as_ref();
+    match manifests.and_then(|manifests| manifests.missing_references) {
+        None | Some(crds::MissingReferences::Refuse) => MissingReferences::Refuse,
+        Some(crds::MissingReferences::AllowInIndexes) => MissingReferences::AllowInIndexes,
+        Some(crds::MissingReferences::Allow) => MissingReferences::Allow,
     }
 }
 

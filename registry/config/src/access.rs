@@ -60,6 +60,9 @@ pub struct AccessContent {
     /// The registry's own tokens.
     #[serde(default)]
     pub token: TokenSettings,
+    /// Which manifests are accepted.
+    #[serde(default, skip_serializing_if = "ManifestSettings::is_default")]
+    pub manifests: ManifestSettings,
     /// Who may sign in. Usernames are unique.
     #[serde(default)]
     pub identities: Vec<IdentityEntry>,
@@ -70,6 +73,46 @@ pub struct AccessContent {
 
 fn default_service() -> String {
     "wharfinger".to_owned()
+}
+
+/// Which manifests are accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestSettings {
+    /// What happens to a manifest that refers to content which is not in its repository. Default `Refuse`.
+    #[serde(default)]
+    pub missing_references: MissingReferences,
+}
+
+impl ManifestSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What happens to a manifest that refers to content which is not in its repository.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MissingReferences {
+    /// It is refused, so that whatever can be pulled can be pulled whole.
+    #[default]
+    Refuse,
+    /// An index is accepted, as long as it says what it lacks: a copy of some platforms of a multi-platform image. An
+    /// image is refused.
+    AllowInIndexes,
+    /// Every manifest is accepted.
+    Allow,
+}
+
+impl MissingReferences {
+    /// Whether an image may lack blobs.
+    pub fn allows_blobs(self) -> bool {
+        matches!(self, Self::Allow)
+    }
+
+    /// Whether an index may lack manifests.
+    pub fn allows_manifests(self) -> bool {
+        matches!(self, Self::Allow | Self::AllowInIndexes)
+    }
 }
 
 /// How the registry's own tokens are made.

@@ -17,7 +17,8 @@ mod server;
 mod slots;
 
 pub use access::{
-    AccessContent, AccessIndex, IdentityEntry, PasswordEntry, PolicyEntry, RuleEntry, TokenKey, TokenSettings,
+    AccessContent, AccessIndex, IdentityEntry, ManifestSettings, MissingReferences, PasswordEntry, PolicyEntry,
+    RuleEntry, TokenKey, TokenSettings,
 };
 pub use compile::Access;
 pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};

@@ -14,6 +14,8 @@ use crate::store;
 const LARGEST_MANIFEST: usize = 4 * 1024 * 1024;
 /// A tag that a manifest pushed by digest was given (end-7b).
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+/// The subject of a manifest that was stored (end-7a): the client need not keep a list of referrers itself.
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 
 /// end-3  `GET`, `HEAD /v2/<name>/manifests/<reference>`
 pub(super) async fn read(request: Authorized<GetManifest>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
@@ -64,15 +66,26 @@ pub(super) async fn put(request: Authorized<PutManifest>, input: Input<'_>) -> R
             computed
         }
     };
+    let subject = manifest.subject.as_ref().map(|subject| subject.digest.to_string());
+    let missing = request
+        .context()
+        .snapshot()
+        .access()
+        .content
+        .manifests
+        .missing_references;
     input
         .store
-        .put_manifest(repository, &digest, content, manifest, tags)
+        .put_manifest(repository, &digest, content, manifest, tags, missing)
         .await?;
     let mut response = created(
         request.context(),
         &format!("/v2/{repository}/manifests/{digest}"),
         &digest,
     );
+    if let Some(subject) = subject {
+        set(&mut response, OCI_SUBJECT, &subject);
+    }
     if matches!(reference, Reference::Digest(_)) {
         let values = tags.iter().filter_map(|tag| HeaderValue::from_str(tag.as_str()).ok());
         response.headers_mut().extend(values.map(|value| (OCI_TAG, value)));

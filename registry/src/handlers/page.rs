@@ -11,7 +11,7 @@ use crate::route::Page;
 pub(crate) const LONGEST_PAGE: usize = 10_000;
 
 /// What may stand in a query as it is.
-const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How many entries the page has at most.
 pub(super) fn size(page: &Page) -> usize {

@@ -8,22 +8,35 @@ use crate::body::{self, ResponseBody};
 use crate::error::Error;
 use crate::oci::{Algorithm, ContentRange, Digest, RepositoryName, UploadId};
 use crate::route::{CompleteUpload, Session, StartUpload};
-use crate::store;
+use crate::store::{self, Store};
 
 /// Names the session for clients that do not take it from the location.
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
+/// How many repositories are tried for a blob that is to be mounted from wherever it is.
+const MOST_SOURCES: usize = 1000;
+
 /// end-4a, end-4b, end-4c, end-11  `POST /v2/<name>/blobs/uploads/`
 ///
-/// A mount is answered like an upload: the client sends the blob then.
+/// A mount that is not possible, or not allowed, is answered like an upload: the client sends the blob then, and does
+/// not learn which of the two it was.
 pub(super) async fn start(request: Authorized<StartUpload>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
     let StartUpload {
         repository,
         digest,
-        mount: _,
-        from: _,
+        mount,
+        from,
         digest_algorithm,
     } = request.route();
+    if let Some(blob) = mount
+        && mount_blob(&request, input.store, repository, from.as_ref(), blob).await?
+    {
+        return Ok(created(
+            request.context(),
+            &format!("/v2/{repository}/blobs/{blob}"),
+            blob,
+        ));
+    }
     let named = digest.as_ref().map(Digest::algorithm);
     let algorithm = named.or(*digest_algorithm).unwrap_or(Algorithm::Sha256);
     let session = input.store.start_upload(repository, algorithm).await?;
@@ -53,6 +66,31 @@ pub(super) async fn start(request: Authorized<StartUpload>, input: Input<'_>) ->
         &format!("/v2/{repository}/blobs/{digest}"),
         digest,
     ))
+}
+
+/// Takes a blob over from `from`, or from any repository that the caller may read it in. `false` where none has it.
+async fn mount_blob(
+    request: &Authorized<StartUpload>,
+    store: &dyn Store,
+    repository: &RepositoryName,
+    from: Option<&RepositoryName>,
+    blob: &Digest,
+) -> Result<bool, Error> {
+    let sources = match from {
+        Some(from) => vec![from.clone()],
+        None => store.holders(blob, MOST_SOURCES).await?,
+    };
+    for source in sources {
+        if !request.may_mount_from(&source, blob) {
+            continue;
+        }
+        match store.mount_blob(repository, &source, blob).await {
+            Ok(()) => return Ok(true),
+            Err(store::Error::BlobUnknown) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// end-13  `GET /v2/<name>/blobs/uploads/<session>`

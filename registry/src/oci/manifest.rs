@@ -1,13 +1,18 @@
 //! [`Manifest`]: what the registry reads of a manifest in order to store it safely and serve it again.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Digest, InvalidDigest};
 
 /// Media types that the registry knows by the shape of a manifest.
-mod media_type {
-    pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-    pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub mod media_type {
+    /// An image.
+    pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    /// An index, and the list of referrers.
+    pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 }
 
 /// A manifest as far as the registry looks into it: its media type and what it refers to.
@@ -19,6 +24,12 @@ pub struct Manifest {
     pub blobs: Vec<Descriptor>,
     /// Manifests that must be in the same repository.
     pub manifests: Vec<Descriptor>,
+    /// The manifest that this one says something about; it need not exist.
+    pub subject: Option<Descriptor>,
+    /// What kind of artifact this is: the manifest's `artifactType` or, for an image without one, its config's media type.
+    pub artifact_type: Option<String>,
+    /// The manifest's annotations; none where they are not a map of texts, which no client could read either.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A reference to other content.
@@ -62,12 +73,16 @@ pub enum InvalidManifest {
 /// could take different ones.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+struct Raw<'a> {
     schema_version: Option<u64>,
     media_type: Option<String>,
+    artifact_type: Option<String>,
     config: Option<RawDescriptor>,
     layers: Option<Vec<RawDescriptor>>,
     manifests: Option<Vec<RawDescriptor>>,
+    subject: Option<RawDescriptor>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +102,7 @@ impl Manifest {
     /// # Errors
     /// Where the content is no manifest.
     pub fn parse(content: &[u8]) -> Result<Self, InvalidManifest> {
-        let raw: Raw = serde_json::from_slice(content)?;
+        let raw: Raw<'_> = serde_json::from_slice(content)?;
         if raw.schema_version != Some(2) {
             return Err(InvalidManifest::SchemaVersion);
         }
@@ -102,6 +117,10 @@ impl Manifest {
         } else {
             media_type::OCI_MANIFEST
         };
+        let given = raw.artifact_type.filter(|artifact_type| !artifact_type.is_empty());
+        let of_config = raw.config.as_ref().map(|config| config.media_type.clone());
+        let artifact_type = given.or(of_config.filter(|media_type| !media_type.is_empty()));
+        let annotations = raw.annotations.and_then(|raw| serde_json::from_str(raw.get()).ok());
         let blobs = raw.config.into_iter().chain(raw.layers.unwrap_or_default());
         Ok(Self {
             media_type: raw.media_type.unwrap_or_else(|| shape.to_owned()),
@@ -116,6 +135,9 @@ impl Manifest {
                 .into_iter()
                 .map(Descriptor::try_from)
                 .collect::<Result<_, _>>()?,
+            subject: raw.subject.map(Descriptor::try_from).transpose()?,
+            artifact_type,
+            annotations: annotations.unwrap_or_default(),
         })
     }
 
@@ -179,6 +201,30 @@ mod tests {
             (index.media_type.as_str(), index.blobs.len(), index.manifests.len()),
             ("m", 0, 1)
         );
+    }
+
+    #[test]
+    fn reads_what_a_referrer_says_of_itself() {
+        let subject = descriptor("");
+        let config = descriptor("").replace("\"x\"", "\"application/vnd.example\"");
+        let read = |fields: &str| Manifest::parse(format!(r#"{{"schemaVersion":2,{fields}}}"#).as_bytes()).unwrap();
+        let by_config = read(&format!(
+            r#""config":{config},"layers":[],"subject":{subject},"annotations":{{"a":"b"}}"#
+        ));
+        assert_eq!(by_config.subject.unwrap().digest.as_str(), DIGEST);
+        assert_eq!(by_config.artifact_type.as_deref(), Some("application/vnd.example"));
+        assert_eq!(
+            by_config.annotations,
+            BTreeMap::from([("a".to_owned(), "b".to_owned())])
+        );
+        let given = read(&format!(
+            r#""config":{config},"layers":[],"artifactType":"t","annotations":[1]"#
+        ));
+        assert_eq!(
+            (given.artifact_type.as_deref(), given.annotations.len()),
+            (Some("t"), 0)
+        );
+        assert_eq!(read(r#""manifests":[]"#).artifact_type, None);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use percent_encoding::percent_decode_str;
 
 use super::query::Query;
 use super::{
-    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, ListCatalog, ListTags, Page, PutManifest, Route,
-    Session, StartUpload,
+    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, GetReferrers, ListCatalog, ListTags, Page,
+    PutManifest, Route, Session, StartUpload,
 };
 use crate::oci::{
     Digest, InvalidDigest, InvalidRepositoryName, InvalidTag, Reference, RepositoryName, Tag, UnknownAlgorithm,
@@ -69,6 +69,7 @@ enum Path<'a> {
     Catalog,
     Tags { repository: &'a str },
     Manifest { repository: &'a str, reference: &'a str },
+    Referrers { repository: &'a str, digest: &'a str },
     Uploads { repository: &'a str },
     Upload { repository: &'a str, session: &'a str },
     Blob { repository: &'a str, digest: &'a str },
@@ -109,6 +110,21 @@ pub fn parse(method: &Method, uri: &Uri) -> Result<Route, RouteError> {
             let (repository, reference) = (name(repository)?, existing(reference)?);
             Route::DeleteManifest(DeleteManifest { repository, reference })
         }
+        (
+            Path::Referrers {
+                repository,
+                digest: text,
+            },
+            "GET",
+        ) => Route::GetReferrers(GetReferrers {
+            repository: name(repository)?,
+            digest: digest(text)?,
+            artifact_type: query
+                .first("artifactType")
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned),
+            page: page(&query)?,
+        }),
         (Path::Uploads { repository }, "POST") => Route::StartUpload(start_upload(repository, &query)?),
         (Path::Upload { repository, session }, "GET") => Route::GetUpload(upload(repository, session)?),
         (Path::Upload { repository, session }, "PATCH") => Route::UpdateUpload(upload(repository, session)?),
@@ -143,7 +159,7 @@ pub fn parse(method: &Method, uri: &Uri) -> Result<Route, RouteError> {
             repository: name(repository)?,
             digest: digest(text)?,
         }),
-        (Path::Base | Path::Catalog | Path::Tags { .. }, _) => return refuse("GET, HEAD"),
+        (Path::Base | Path::Catalog | Path::Tags { .. } | Path::Referrers { .. }, _) => return refuse("GET, HEAD"),
         (Path::Token, _) => return refuse("GET, POST"),
         (Path::Manifest { .. }, _) => return refuse("GET, HEAD, PUT, DELETE"),
         (Path::Uploads { .. }, _) => return refuse("POST"),
@@ -173,6 +189,12 @@ fn split(path: &str) -> Option<Path<'_>> {
         return (!last.is_empty()).then_some(Path::Manifest {
             repository,
             reference: last,
+        });
+    }
+    if let Some(repository) = head.strip_suffix("/referrers") {
+        return (!last.is_empty()).then_some(Path::Referrers {
+            repository,
+            digest: last,
         });
     }
     if let Some(repository) = head.strip_suffix("/blobs/uploads") {

@@ -50,6 +50,14 @@ fn every_route_of_the_api_is_recognised() {
             digest_algorithm: None,
         })
     };
+    let referrers = |artifact_type: Option<&str>, page| {
+        Route::GetReferrers(GetReferrers {
+            repository: repository(),
+            digest: digest.clone(),
+            artifact_type: artifact_type.map(str::to_owned),
+            page,
+        })
+    };
     let table = [
         ("GET", "/v2/".to_owned(), Route::Base),
         ("HEAD", "/v2/".to_owned(), Route::Base),
@@ -147,6 +155,16 @@ fn every_route_of_the_api_is_recognised() {
             }),
         ),
         (
+            "GET",
+            format!("/v2/team-a/app/referrers/{DIGEST}?artifactType=a%2Fb%2Bc&n=5&last=x"),
+            referrers(Some("a/b+c"), page(Some(5), Some("x"))),
+        ),
+        (
+            "HEAD",
+            format!("/v2/team-a/app/referrers/{DIGEST}?artifactType="),
+            referrers(None, page(None, None)),
+        ),
+        (
             "POST",
             "/v2/team-a/app/blobs/uploads/".to_owned(),
             start(None, None, None),
@@ -235,7 +253,8 @@ fn nothing_else_is_a_route() {
         "/v2/a/tags/list%00",
         "/v2/%ff/tags/list",
         "//v2/",
-        "/v2/a/referrers/x",
+        "/v2/a/referrers/",
+        "/v2/a/referrers",
         "/v2/../v2/a",
         "/v2/tags/list",
         "/v2/manifests/latest",

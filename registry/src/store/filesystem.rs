@@ -6,6 +6,7 @@
 
 mod durable;
 mod layout;
+mod listing;
 mod lock;
 mod reader;
 mod sessions;
@@ -18,9 +19,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use registry_config::MissingReferences;
 
 use super::{Blob, Chunks, Error, Store, StoredManifest};
-use crate::oci::{Algorithm, ContentRange, Digest, Manifest, Reference, RepositoryName, Tag, UploadId};
+use crate::oci::{Algorithm, ContentRange, Digest, Manifest, Reference, Referrer, RepositoryName, Tag, UploadId};
+use listing::Follower;
 use lock::Lock;
 use tree::Tree;
 
@@ -29,6 +32,8 @@ pub use lock::OpenError;
 /// A store in a directory of the local machine.
 pub struct FilesystemStore {
     tree: Arc<Tree>,
+    // In this order: the lock is given back when nobody writes any more.
+    _follower: Follower,
     _lock: Lock,
 }
 
@@ -39,10 +44,20 @@ impl FilesystemStore {
     /// Where the directory cannot be written, or another process has it open.
     pub fn open(root: &Path) -> Result<Self, OpenError> {
         let lock = Lock::acquire(root)?;
+        let tree = Arc::new(Tree::new(root));
+        tree.listing().open();
+        let follower = Follower::start(&tree).map_err(OpenError::Thread)?;
         Ok(Self {
-            tree: Arc::new(Tree::new(root)),
+            tree,
+            _follower: follower,
             _lock: lock,
         })
+    }
+
+    /// Whether every repository has been looked at since the store was opened, so that lists of any length come from the
+    /// index. Until then the catalog is read from the directories.
+    pub fn is_listed(&self) -> bool {
+        self.tree.listing().is_complete()
     }
 
     /// Runs `operation` on the tree in the blocking pool.
@@ -87,6 +102,22 @@ impl Store for FilesystemStore {
         self.run(move |tree| tree.delete_blob(&repository, &digest)).boxed()
     }
 
+    fn mount_blob<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        source: &'a RepositoryName,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let (repository, source, digest) = (repository.clone(), source.clone(), digest.clone());
+        self.run(move |tree| tree.mount_blob(&repository, &source, &digest))
+            .boxed()
+    }
+
+    fn holders<'a>(&'a self, digest: &'a Digest, limit: usize) -> BoxFuture<'a, Result<Vec<RepositoryName>, Error>> {
+        let digest = digest.clone();
+        self.run(move |tree| Ok(tree.listing().holders(&digest, limit))).boxed()
+    }
+
     fn manifest<'a>(
         &'a self,
         repository: &'a RepositoryName,
@@ -103,9 +134,10 @@ impl Store for FilesystemStore {
         content: Bytes,
         manifest: Manifest,
         tags: &'a [Tag],
+        missing: MissingReferences,
     ) -> BoxFuture<'a, Result<(), Error>> {
         let (repository, digest, tags) = (repository.clone(), digest.clone(), tags.to_vec());
-        self.run(move |tree| tree.put_manifest(&repository, &digest, &content, &manifest, &tags))
+        self.run(move |tree| tree.put_manifest(&repository, &digest, &content, &manifest, &tags, missing))
             .boxed()
     }
 
@@ -116,6 +148,17 @@ impl Store for FilesystemStore {
     ) -> BoxFuture<'a, Result<(), Error>> {
         let (repository, reference) = (repository.clone(), reference.clone());
         self.run(move |tree| tree.delete_manifest(&repository, &reference))
+            .boxed()
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        subject: &'a Digest,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Referrer>, Error>> {
+        let (repository, subject, after) = (repository.clone(), subject.clone(), after.map(str::to_owned));
+        self.run(move |tree| tree.referrers(&repository, &subject, after.as_deref()))
             .boxed()
     }
 

@@ -2,6 +2,8 @@
 
 use http::Method;
 use serde_json::json;
+use wharfinger_registry::oci::RepositoryName;
+use wharfinger_registry::store::{FilesystemStore, Store};
 
 use crate::fixture::{Call, Image, MANIFEST, PASSWORD, Registry};
 
@@ -148,4 +150,77 @@ async fn an_upload_that_was_only_begun_is_no_repository() {
     assert_eq!(registry.send(call).await.status, 202);
     let answer = registry.send(Call::get("/v2/_catalog").basic("pusher", PASSWORD)).await;
     assert_eq!(answer.json()["repositories"], json!([]));
+}
+
+#[tokio::test]
+async fn a_repository_leaves_the_catalog_with_its_last_tag() {
+    let registry = Registry::new();
+    let image = registry.seed("team/app", "v1").await;
+    tag(&registry, "team/app", &image, "v2").await;
+    for (tag, left) in [("v1", json!(["team/app"])), ("v2", json!([]))] {
+        let uri = format!("/v2/team/app/manifests/{tag}");
+        let call = Call::new(Method::DELETE, &uri).basic("admin", PASSWORD);
+        assert_eq!(registry.send(call).await.status, 202);
+        let catalog = registry.send(Call::get("/v2/_catalog").basic("admin", PASSWORD)).await;
+        assert_eq!(catalog.json()["repositories"], left, "without {tag}");
+    }
+    // Its manifest is still there, and so is the repository for whoever knows its name.
+    let tags = registry
+        .send(Call::get("/v2/team/app/tags/list").basic("admin", PASSWORD))
+        .await;
+    assert_eq!(tags.json()["tags"], json!([]));
+}
+
+/// Opens the store of `registry` anew, as a process that starts does, and waits until it has looked at everything.
+async fn reopen(registry: Registry) -> (tempfile::TempDir, FilesystemStore) {
+    let Registry { directory, service, .. } = registry;
+    drop(service);
+    let store = FilesystemStore::open(directory.path()).unwrap();
+    for _ in 0..500 {
+        if store.is_listed() {
+            return (directory, store);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the store never finished looking at its repositories");
+}
+
+#[tokio::test]
+async fn lists_survive_a_restart_and_see_what_was_changed_meanwhile() {
+    let registry = Registry::new();
+    for repository in ["a", "b", "c"] {
+        registry.seed(repository, "v1").await;
+    }
+    let root = registry.directory.path().join("docker/registry/v2/repositories");
+    let name = |name: &str| name.parse::<RepositoryName>().unwrap();
+    let (directory, store) = reopen(registry).await;
+    assert_eq!(
+        store.repositories(None, 10).await.unwrap(),
+        [name("a"), name("b"), name("c")]
+    );
+    drop(store);
+
+    // Another registry works on the directories for a while.
+    std::fs::remove_dir_all(root.join("a")).unwrap();
+    std::fs::remove_dir_all(root.join("b/_manifests/tags/v1")).unwrap();
+    std::fs::create_dir_all(root.join("b/_manifests/tags/v2/current")).unwrap();
+    let link = std::fs::read(root.join("c/_manifests/tags/v1/current/link")).unwrap();
+    std::fs::write(root.join("b/_manifests/tags/v2/current/link"), link).unwrap();
+    let store = FilesystemStore::open(directory.path()).unwrap();
+    // At once, before everything was looked at.
+    assert_eq!(store.repositories(None, 10).await.unwrap(), [name("b"), name("c")]);
+    assert_eq!(store.tags(&name("b"), None, 10).await.unwrap(), ["v2"]);
+    drop(store);
+
+    // The database is damaged, or gone: it holds nothing that cannot be read again.
+    for damage in [Some("damaged"), None] {
+        let database = directory.path().join("wharfinger/listing.redb");
+        match damage {
+            Some(text) => std::fs::write(database, text).unwrap(),
+            None => std::fs::remove_file(database).unwrap(),
+        }
+        let store = FilesystemStore::open(directory.path()).unwrap();
+        assert_eq!(store.tags(&name("b"), None, 10).await.unwrap(), ["v2"]);
+        assert_eq!(store.repositories(Some("b"), 10).await.unwrap(), [name("c")]);
+    }
 }

@@ -16,9 +16,13 @@ mod manifests;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod mounts;
+#[cfg(test)]
 mod passwords;
 #[cfg(test)]
 mod paths;
+#[cfg(test)]
+mod referrers;
 #[cfg(test)]
 mod standalone;
 #[cfg(test)]

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::Method;
 use wharfinger_registry::oci::{Algorithm, Reference, RepositoryName, UploadId};
 use wharfinger_registry::route::{
-    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, ListCatalog, ListTags, Page, PutManifest, Route,
-    Session, StartUpload,
+    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, GetReferrers, ListCatalog, ListTags, Page,
+    PutManifest, Route, Session, StartUpload,
 };
 
 use crate::fixture::{Answer, Call, Image, MANIFEST, PASSWORD, Registry};
@@ -67,7 +67,13 @@ fn next(route: Option<&Route>, world: &World) -> Option<Route> {
             repository: repository(),
             reference: tag(),
         }),
-        Some(Route::DeleteManifest(_)) => Route::StartUpload(StartUpload {
+        Some(Route::DeleteManifest(_)) => Route::GetReferrers(GetReferrers {
+            repository: repository(),
+            digest: digest(),
+            artifact_type: None,
+            page: page(),
+        }),
+        Some(Route::GetReferrers(_)) => Route::StartUpload(StartUpload {
             repository: repository(),
             digest: None,
             mount: None,
@@ -120,6 +126,7 @@ fn row(route: &Route, world: &World) -> (Method, String, Bytes, Row) {
             write(201),
         ),
         Route::DeleteManifest(_) => (Method::DELETE, format!("{base}/manifests/v1"), nothing(), delete),
+        Route::GetReferrers(_) => (Method::GET, format!("{base}/referrers/{layer}"), nothing(), read),
         Route::StartUpload(_) => (Method::POST, format!("{base}/blobs/uploads/"), nothing(), write(202)),
         Route::GetUpload(_) => (
             Method::GET,

@@ -269,26 +269,6 @@ async fn a_session_belongs_to_its_repository_and_ends_once() {
 }
 
 #[tokio::test]
-async fn a_mount_asks_for_an_upload_whatever_it_names() {
-    let registry = Registry::new();
-    let image = registry.seed("team/source", "v1").await;
-    for query in [
-        format!("mount={}&from=team/source", image.layer),
-        format!("mount={}", image.layer),
-        format!("mount={}&from=secret/source", image.layer),
-        "mount=x&from=B".to_owned(),
-        "from=team/source".to_owned(),
-    ] {
-        let answer = ask(&registry, Method::POST, &format!("{BLOBS}/uploads/?{query}"), b"").await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.header("location").is_some()),
-            (202, true),
-            "{query}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_blob_that_comes_with_its_first_request_needs_the_right_to_complete_it() {
     let mut content = content();
     content["policies"] = json!([{
@@ -390,7 +370,7 @@ async fn parts_of_a_blob_are_served() {
             Some((end - start).to_string().as_str())
         );
     }
-    for range in ["bytes=1500000-", "bytes=-0", "bytes=9999999-99999999"] {
+    for range in ["bytes=1500000-", "bytes=-0", "bytes=9999999-99999999", "bytes=5-1"] {
         let answer = get(range).await;
         assert_eq!(
             (answer.status.as_u16(), answer.header("content-range")),
@@ -398,7 +378,7 @@ async fn parts_of_a_blob_are_served() {
             "{range}"
         );
     }
-    for range in ["bytes=0-1,2-3", "bytes=5-1", "nonsense"] {
+    for range in ["bytes=0-1,2-3", "nonsense"] {
         let answer = get(range).await;
         assert_eq!(
             (answer.status.as_u16(), answer.body.len()),

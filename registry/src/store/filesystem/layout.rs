@@ -29,6 +29,11 @@ impl Layout {
         self.own().join("lock")
     }
 
+    /// The database of sorted lists; everything in it can be read from the directories.
+    pub(super) fn listing(&self) -> PathBuf {
+        self.own().join("listing.redb")
+    }
+
     pub(super) fn repositories(&self) -> PathBuf {
         self.root.join("docker/registry/v2/repositories")
     }
@@ -48,12 +53,22 @@ impl Layout {
 
     /// Makes a blob visible in a repository.
     pub(super) fn blob_link(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
-        link(&self.repository(name).join("_layers"), digest)
+        link(&self.blob_links(name), digest)
+    }
+
+    /// The blobs of a repository, by algorithm.
+    pub(super) fn blob_links(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_layers")
     }
 
     /// Makes a manifest visible in a repository.
     pub(super) fn revision_link(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
-        link(&self.repository(name).join("_manifests/revisions"), digest)
+        link(&self.revisions(name), digest)
+    }
+
+    /// The manifests of a repository, by algorithm.
+    pub(super) fn revisions(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_manifests/revisions")
     }
 
     pub(super) fn tags(&self, name: &RepositoryName) -> PathBuf {

@@ -23,6 +23,9 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+    /// A thread that the store needs cannot be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// Another process has the store open.
     #[error(
         "the storage root `{}` is in use by another process, which holds `{}`: stop it, or name another storage root",

@@ -4,7 +4,7 @@
 //! revision, then the tag's index, then the tag. Each step is durable before the next begins, so whatever is named is
 //! there.
 
-mod listing;
+mod lists;
 mod manifests;
 mod uploads;
 
@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::super::Error;
 use super::durable::{Durable, failed};
 use super::layout::Layout;
+use super::listing::{Event, Kind, Listing};
 use super::sessions::Sessions;
 use crate::oci::{Digest, RepositoryName};
 
@@ -28,6 +29,7 @@ pub(super) struct Tree {
     layout: Layout,
     durable: Durable,
     sessions: Arc<Sessions>,
+    listing: Listing,
     /// Taken by whoever changes which manifests, tags and blobs a repository has, so that a manifest is not stored
     /// while something that it refers to is deleted.
     changes: [Mutex<()>; STRIPES],
@@ -38,6 +40,7 @@ impl Tree {
         let layout = Layout::new(root);
         Self {
             durable: Durable::new(root.to_owned(), layout.temporary()),
+            listing: Listing::new(layout.clone()),
             layout,
             sessions: Arc::default(),
             changes: std::array::from_fn(|_| Mutex::default()),
@@ -50,6 +53,10 @@ impl Tree {
 
     pub(super) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
+    }
+
+    pub(super) fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     /// Checks that the store can still be read and written.
@@ -74,10 +81,46 @@ impl Tree {
 
     /// Takes a blob out of a repository.
     pub(super) fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        let _changing = self.change(repository);
         let link = self.layout.blob_link(repository, digest);
-        let removed = exists(&link)? && self.durable.remove(link.parent().unwrap_or(&link))?;
-        if removed { Ok(()) } else { Err(Error::BlobUnknown) }
+        self.changing(repository, || {
+            let change = self.listing.change(repository, Kind::Blobs);
+            if !exists(&link)? || !self.durable.remove(link.parent().unwrap_or(&link))? {
+                return Err(Error::BlobUnknown);
+            }
+            change.done(&Event::BlobRemoved(digest));
+            Ok(())
+        })
+    }
+
+    /// Makes a blob whose data is there visible in a repository.
+    fn link_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        self.changing(repository, || {
+            let change = self.listing.change(repository, Kind::Blobs);
+            let link = self.layout.blob_link(repository, digest);
+            self.durable.write(&link, digest.as_str().as_bytes())?;
+            change.done(&Event::BlobAdded(digest));
+            Ok(())
+        })
+    }
+
+    /// Makes a blob of the repository `source` visible in another.
+    pub(super) fn mount_blob(
+        &self,
+        repository: &RepositoryName,
+        source: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        self.require_blob(source, digest)?;
+        if !exists(&self.layout.data(digest))? {
+            return Err(Error::BlobUnknown);
+        }
+        self.link_blob(repository, digest)
+    }
+
+    /// Runs `change` while nobody else changes the repository.
+    pub(super) fn changing<T>(&self, repository: &RepositoryName, change: impl FnOnce() -> T) -> T {
+        let _changing = self.change(repository);
+        change()
     }
 
     fn change(&self, repository: &RepositoryName) -> MutexGuard<'_, ()> {

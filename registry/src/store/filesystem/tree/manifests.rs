@@ -5,7 +5,10 @@ use std::io;
 
 use bytes::Bytes;
 
+use registry_config::MissingReferences;
+
 use super::super::durable::failed;
+use super::super::listing::{Event, Kind};
 use super::{Tree, exists, read, read_link};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::store::{Error, StoredManifest};
@@ -35,29 +38,33 @@ impl Tree {
         content: &[u8],
         manifest: &Manifest,
         tags: &[Tag],
+        missing: MissingReferences,
     ) -> Result<(), Error> {
-        let _changing = self.change(repository);
-        for blob in &manifest.blobs {
-            self.require_blob(repository, &blob.digest)
-                .map_err(|error| missing(error, blob))?;
-            self.require_size(blob)?;
-        }
-        for child in &manifest.manifests {
-            self.require_manifest(repository, &child.digest)
-                .map_err(|error| missing(error, child))?;
-            self.require_size(child)?;
-        }
-        let link = digest.as_str().as_bytes();
-        self.durable.write(&self.layout.data(digest), content)?;
-        self.durable
-            .write(&self.layout.revision_link(repository, digest), link)?;
-        for tag in tags {
+        self.changing(repository, || {
+            for blob in &manifest.blobs {
+                let found = self.require_blob(repository, &blob.digest);
+                self.require_reference(found, blob, missing.allows_blobs())?;
+            }
+            for child in &manifest.manifests {
+                let found = self.require_manifest(repository, &child.digest);
+                self.require_reference(found, child, missing.allows_manifests())?;
+            }
+            let link = digest.as_str().as_bytes();
+            let change = self.listing.change(repository, Kind::Revisions);
+            self.durable.write(&self.layout.data(digest), content)?;
             self.durable
-                .write(&self.layout.tag_index_link(repository, tag, digest), link)?;
-            self.durable
-                .write(&self.layout.tag_current_link(repository, tag), link)?;
-        }
-        Ok(())
+                .write(&self.layout.revision_link(repository, digest), link)?;
+            change.done(&Event::ManifestAdded(digest, manifest, content.len()));
+            for tag in tags {
+                let change = self.listing.change(repository, Kind::Tags);
+                self.durable
+                    .write(&self.layout.tag_index_link(repository, tag, digest), link)?;
+                self.durable
+                    .write(&self.layout.tag_current_link(repository, tag), link)?;
+                change.done(&Event::TagAdded(tag));
+            }
+            Ok(())
+        })
     }
 
     pub(in super::super) fn delete_manifest(
@@ -65,24 +72,29 @@ impl Tree {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<(), Error> {
-        let _changing = self.change(repository);
-        let digest = match reference {
+        self.changing(repository, || match reference {
             Reference::Tag(tag) => {
                 let known = self.tagged(repository, tag)?.is_some() && self.delete_tag(repository, tag)?;
-                return if known { Ok(()) } else { Err(Error::ManifestUnknown) };
+                if known { Ok(()) } else { Err(Error::ManifestUnknown) }
             }
-            Reference::Digest(digest) => digest,
-        };
+            Reference::Digest(digest) => self.delete_revision(repository, digest),
+        })
+    }
+
+    fn delete_revision(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         self.require_manifest(repository, digest)?;
         // Tags first: a crash in between leaves a manifest without tags, never a tag without its manifest.
-        for tag in self.tags(repository, None, usize::MAX)? {
-            let Ok(tag) = tag.parse::<Tag>() else { continue };
+        for tag in self.listing.read_tags(repository)? {
             if self.tagged(repository, &tag)?.as_ref() == Some(digest) {
                 self.delete_tag(repository, &tag)?;
             }
         }
+        let content = read(&self.layout.data(digest))?.unwrap_or_default();
         let link = self.layout.revision_link(repository, digest);
-        self.durable.remove(link.parent().unwrap_or(&link)).map(drop)
+        let change = self.listing.change(repository, Kind::Revisions);
+        self.durable.remove(link.parent().unwrap_or(&link))?;
+        change.done(&Event::ManifestRemoved(digest, &content));
+        Ok(())
     }
 
     /// What a tag points at.
@@ -91,7 +103,10 @@ impl Tree {
     }
 
     fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool, Error> {
-        self.durable.remove(&self.layout.tag(repository, tag))
+        let change = self.listing.change(repository, Kind::Tags);
+        let removed = self.durable.remove(&self.layout.tag(repository, tag))?;
+        change.done(&Event::TagRemoved(tag));
+        Ok(removed)
     }
 
     /// Checks that a manifest is visible in a repository.
@@ -100,6 +115,22 @@ impl Tree {
             Ok(())
         } else {
             Err(Error::ManifestUnknown)
+        }
+    }
+
+    /// Checks what came of looking for something that a manifest refers to: that it is there, unless it may be missing,
+    /// and has the size that the manifest says.
+    fn require_reference(
+        &self,
+        found: Result<(), Error>,
+        descriptor: &Descriptor,
+        may_be_missing: bool,
+    ) -> Result<(), Error> {
+        match found {
+            Ok(()) => self.require_size(descriptor),
+            Err(Error::BlobUnknown | Error::ManifestUnknown) if may_be_missing => Ok(()),
+            Err(Error::BlobUnknown | Error::ManifestUnknown) => Err(Error::ReferenceUnknown(descriptor.digest.clone())),
+            Err(other) => Err(other),
         }
     }
 
@@ -118,13 +149,5 @@ impl Tree {
             }
             Err(error) => Err(failed("read", &path, error)),
         }
-    }
-}
-
-/// Says which reference of a manifest it is that the repository does not have.
-fn missing(error: Error, descriptor: &Descriptor) -> Error {
-    match error {
-        Error::BlobUnknown | Error::ManifestUnknown => Error::ReferenceUnknown(descriptor.digest.clone()),
-        other => other,
     }
 }

@@ -69,11 +69,7 @@ impl Tree {
     ) -> Result<(), Error> {
         self.durable
             .rename(&self.layout.upload_data(repository, session), &self.layout.data(digest))?;
-        {
-            let _changing = self.change(repository);
-            self.durable
-                .write(&self.layout.blob_link(repository, digest), digest.as_str().as_bytes())?;
-        }
+        self.link_blob(repository, digest)?;
         self.remove_files(repository, session);
         Ok(())
     }
