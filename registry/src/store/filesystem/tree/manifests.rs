@@ -41,11 +41,16 @@ impl Tree {
             self.require_blob(repository, &blob.digest)
                 .map_err(|error| missing(error, blob))?;
             self.require_size(blob)?;
+            self.durable.settle(&self.layout.data(&blob.digest))?;
+            self.durable.settle(&self.layout.blob_link(repository, &blob.digest))?;
         }
         for child in &manifest.manifests {
             self.require_manifest(repository, &child.digest)
                 .map_err(|error| missing(error, child))?;
             self.require_size(child)?;
+            self.durable.settle(&self.layout.data(&child.digest))?;
+            self.durable
+                .settle(&self.layout.revision_link(repository, &child.digest))?;
         }
         let link = digest.as_str().as_bytes();
         self.durable.write(&self.layout.data(digest), content)?;
