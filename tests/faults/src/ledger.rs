@@ -40,7 +40,7 @@ pub struct Manifest {
     pub blobs: Vec<String>,
 }
 
-/// An upload session that the client has not ended.
+/// An upload session.
 #[derive(Debug, Clone)]
 pub struct Upload {
     /// The repository.
@@ -53,7 +53,8 @@ pub struct Upload {
     pub acknowledged: usize,
     /// How many bytes were sent.
     pub sent: usize,
-    /// Whether it must be there as long as the power is; not so while a request that ends it has no answer.
+    /// Whether it must be there as long as the power is. Not so while a request that ends it has no answer, and never again
+    /// after that.
     pub fate: Fate,
 }
 

@@ -16,6 +16,8 @@ const ROOT: &str = "data";
 /// A registry on a [`Layer`], and its clients.
 #[derive(Debug)]
 pub struct Trial {
+    // It goes before its disk, which could not be unmounted otherwise.
+    server: Option<Server>,
     /// Its disk.
     pub layer: Layer,
     /// Who knows what must be there.
@@ -23,7 +25,6 @@ pub struct Trial {
     /// How often the registry was killed.
     pub kills: u64,
     program: Program,
-    server: Option<Server>,
 }
 
 impl Trial {

@@ -53,6 +53,9 @@ fn a_power_cut_at_any_step_takes_nothing_that_was_acknowledged() -> Result<()> {
                 kill: Some(kill),
                 ..Faults::default()
             };
+            if random.random_bool(0.3) {
+                trial.layer.write_back();
+            }
             planned += u64::from(trial.run_and_die(faults, CHANGES)?.killed);
             let wrong = trial.recover(loss(&mut random))?;
             ensure!(wrong.is_empty(), "after {} kills: {}", trial.kills, wrong.join("\n"));

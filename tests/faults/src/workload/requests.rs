@@ -106,7 +106,9 @@ impl Client {
                 let middle = self.random.random_range(1..content.len());
                 append(asking, &mut upload, middle)?;
                 finish(asking, &upload)?;
-                self.ledger.uploads.pop();
+                if let Some(upload) = self.ledger.uploads.last_mut() {
+                    upload.fate = Fate::Absent;
+                }
             }
         }
         self.ledger.settle_blob(key, Fate::Present);
@@ -155,7 +157,7 @@ impl Client {
         let key = (upload.repository.clone(), digest(&upload.content));
         self.ledger.doubt_blob(&key, &upload.content);
         finish(asking, &upload)?;
-        self.ledger.uploads.remove(at);
+        self.ledger.uploads[at].fate = Fate::Absent;
         self.ledger.settle_blob(&key, Fate::Present);
         Ok(())
     }
