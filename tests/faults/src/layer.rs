@@ -11,7 +11,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
-use fuser::{BackgroundSession, Errno};
+use fuser::{BackgroundSession, Errno, INodeNo};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -212,6 +212,22 @@ impl Layer {
         shared.faults = faults;
         shared.record = Record::default();
         shared.matched = 0;
+        drop(shared);
+        self.forget();
+    }
+
+    /// Lets the kernel ask for everything again. What it remembers may be wrong where it was told that something failed
+    /// that was done, and where the power was cut.
+    fn forget(&self) {
+        let Some(session) = &self.session else { return };
+        let names: Vec<String> = match self.lock().disk.entries(disk::ROOT) {
+            Ok(entries) => entries.keys().cloned().collect(),
+            Err(_) => return,
+        };
+        for name in names {
+            // It may not know the name, which is as good.
+            let _ = session.notifier().inval_entry(INodeNo::ROOT, name.as_ref());
+        }
     }
 
     /// What happened since the last plan.
@@ -221,6 +237,7 @@ impl Layer {
 
     /// Forgets what a power cut takes. No process may have it open.
     pub fn cut_power(&self, loss: Loss) {
+        self.forget();
         self.lock().disk.cut_power(loss);
     }
 
@@ -238,6 +255,7 @@ impl Layer {
 
     /// Removes everything.
     pub fn wipe(&self) {
+        self.forget();
         self.lock().disk.wipe();
     }
 

@@ -46,19 +46,30 @@ pub fn verify<'a>(
     Ok(check.wrong)
 }
 
-/// Checks that each blob on the disk has the digest of its name. Files as from [`crate::Layer::files`].
-pub fn names_match(files: &[(String, Vec<u8>)]) -> Vec<String> {
+/// Checks what no request shows: each blob has the digest of its name, each link names what its path names, and the history
+/// of each tag, which other registries read on such a tree, holds what the tag points at. Files as from
+/// [`crate::Layer::files`].
+pub fn files(files: &[(String, Vec<u8>)]) -> Vec<String> {
+    let links: BTreeMap<&str, &[u8]> = files
+        .iter()
+        .filter(|(path, _)| path.ends_with("/link"))
+        .map(|(path, content)| (path.as_str(), content.as_slice()))
+        .collect();
     let mut wrong = Vec::new();
     for (path, content) in files {
-        let Some(name) = path
-            .strip_suffix("/data")
-            .filter(|path| path.contains("/blobs/sha256/"))
-        else {
-            continue;
-        };
-        let hex = name.rsplit('/').next().unwrap_or_default();
-        if digest(content) != format!("sha256:{hex}") {
-            wrong.push(format!("the file `{path}` has other bytes than its name says"));
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let hex = folder.rsplit('/').next().unwrap_or_default();
+        if path.ends_with("/data") && path.contains("/blobs/sha256/") {
+            if digest(content) != format!("sha256:{hex}") {
+                wrong.push(format!("the file `{path}` has other bytes than its name says"));
+            }
+        } else if let Some(tag) = path.strip_suffix("/current/link") {
+            let hex = String::from_utf8_lossy(content).replace("sha256:", "");
+            if links.get(format!("{tag}/index/sha256/{hex}/link").as_str()) != Some(&content.as_slice()) {
+                wrong.push(format!("`{path}` is not in the tag's history"));
+            }
+        } else if path.ends_with("/link") && *content != format!("sha256:{hex}").into_bytes() {
+            wrong.push(format!("the link `{path}` does not name what its path names"));
         }
     }
     wrong

@@ -1,7 +1,7 @@
 //! The file system as the kernel sees it: each request becomes a step, and goes to the disk if the plan lets it.
 //!
-//! The kernel keeps nothing of it: entries and attributes expire at once, and files are read and written directly. Locks
-//! are the kernel's own.
+//! The kernel remembers names and attributes, since nobody changes them but through it, and is told to forget them where
+//! that is not so ([`super::Layer::plan`]). It keeps no contents: files are read and written directly. Locks are its own.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,8 +19,8 @@ use fuser::{
 use super::disk::{Inode, Refusal};
 use super::{Operation, Shared, Step, lock};
 
-/// Nothing is kept by the kernel.
-const AT_ONCE: Duration = Duration::ZERO;
+/// For how long the kernel remembers: without limit.
+const ALWAYS: Duration = Duration::from_hours(24);
 /// A disk without limits says that it has this many bytes.
 const PLENTY: u64 = 1 << 40;
 const BLOCK: u32 = 512;
@@ -150,14 +150,14 @@ impl Filesystem for Mounted {
         let shared = lock(&self.shared);
         let found = shared.disk.lookup(parent.0, text(name)).map_err(Errno::from);
         match found.and_then(|inode| attributes(&shared, inode)) {
-            Ok(attributes) => reply.entry(&AT_ONCE, &attributes, Generation(0)),
+            Ok(attributes) => reply.entry(&ALWAYS, &attributes, Generation(0)),
             Err(error) => reply.error(error),
         }
     }
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.attributes(inode.0) {
-            Ok(attributes) => reply.attr(&AT_ONCE, &attributes),
+            Ok(attributes) => reply.attr(&ALWAYS, &attributes),
             Err(error) => reply.error(error),
         }
     }
@@ -188,7 +188,7 @@ impl Filesystem for Mounted {
             )
         });
         match done.and_then(|()| self.attributes(inode.0)) {
-            Ok(attributes) => reply.attr(&AT_ONCE, &attributes),
+            Ok(attributes) => reply.attr(&ALWAYS, &attributes),
             Err(error) => reply.error(error),
         }
     }
@@ -201,7 +201,7 @@ impl Filesystem for Mounted {
             |shared, _| shared.disk.make_directory(parent.0, name),
         );
         match made.and_then(|inode| self.attributes(inode)) {
-            Ok(attributes) => reply.entry(&AT_ONCE, &attributes, Generation(0)),
+            Ok(attributes) => reply.entry(&ALWAYS, &attributes, Generation(0)),
             Err(error) => reply.error(error),
         }
     }
@@ -224,7 +224,7 @@ impl Filesystem for Mounted {
         );
         match made.and_then(|inode| self.attributes(inode)) {
             Ok(attributes) => reply.created(
-                &AT_ONCE,
+                &ALWAYS,
                 &attributes,
                 Generation(0),
                 FileHandle(0),
