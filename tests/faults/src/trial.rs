@@ -149,7 +149,7 @@ impl Trial {
         let address = self.server()?.address;
         let ledgers = self.clients.iter_mut().map(|client| &mut client.ledger);
         let mut wrong = verify::verify(address, ledgers, past)?;
-        wrong.extend(verify::files(&self.layer.files(Path::new(ROOT))));
+        wrong.extend(verify::files(&self.layer.files(&Path::new(ROOT).join("docker"))));
         Ok(wrong)
     }
 

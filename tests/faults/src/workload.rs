@@ -18,7 +18,7 @@ use crate::ledger::{Fate, Key, Ledger};
 pub const CLIENTS: usize = 8;
 
 /// All clients push to all of these; their tags and manifests are their own.
-const REPOSITORIES: [&str; 3] = ["team/app", "team/lib", "solo"];
+const REPOSITORIES: [&str; 3] = ["team/app", "team/lib", "solo/app"];
 
 /// How clients take answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Client {
 
     /// Does one thing. Where there is nothing to do it to, something is pushed instead.
     fn change(&mut self, asking: &mut requests::Asking<'_>) -> Result<(), Stop> {
-        let repository = (*REPOSITORIES.choose(&mut self.random).unwrap_or(&"solo")).to_owned();
+        let repository = (*REPOSITORIES.choose(&mut self.random).unwrap_or(&"solo/app")).to_owned();
         match self.random.random_range(0..100) {
             0..14 => self.push_shared(asking, &repository),
             14..24 => self.push_own(asking, &repository),

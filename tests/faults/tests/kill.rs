@@ -65,7 +65,7 @@ fn a_registry_that_is_killed_at_any_time_has_everything_that_it_acknowledged() -
             let ledgers = clients.iter_mut().map(|client| &mut client.ledger);
             let mut wrong = verify::verify(server.address, ledgers, Past::Killed)?;
             let mut found = Vec::new();
-            files(&root, &mut found)?;
+            files(&root.join("docker"), &mut found)?;
             wrong.extend(verify::files(&found));
             assert!(wrong.is_empty(), "after {done} kills: {}", wrong.join("\n"));
         }

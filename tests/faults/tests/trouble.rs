@@ -10,7 +10,7 @@ use faults::workload::Mood;
 use faults::{Faults, Loss, Operation, Record, Step, settings};
 
 /// How many things each client does at a time.
-const CHANGES: usize = 20;
+const CHANGES: usize = 10;
 /// How often the clients are let loose until a fault is met.
 const ATTEMPTS: usize = 4;
 
