@@ -15,6 +15,7 @@ pub fn kills() -> anyhow::Result<u64> {
 ///
 /// # Errors
 /// Where it is no number.
+#[expect(clippy::print_stdout, reason = "whoever sees a test fail needs it")]
 pub fn seed() -> anyhow::Result<u64> {
     let seed = number("WHARFINGER_SEED", || rand::rng().random())?;
     println!("WHARFINGER_SEED={seed}");

@@ -105,9 +105,8 @@ impl Client {
         let mut outcome = Outcome::default();
         let mut connection = None;
         for _ in 0..changes {
-            let open = match connection.take().map_or_else(|| Connection::open(address), Ok) {
-                Ok(open) => open,
-                Err(_) => break,
+            let Ok(open) = connection.take().map_or_else(|| Connection::open(address), Ok) else {
+                break;
             };
             let mut asking = requests::Asking {
                 connection: open,
@@ -135,6 +134,10 @@ impl Client {
 
     /// Does one thing. Where there is nothing to do it to, something is pushed instead.
     fn change(&mut self, asking: &mut requests::Asking<'_>) -> Result<(), Stop> {
+        let doubtful = self.doubtful_blob().filter(|_| self.random.random());
+        if let Some(key) = doubtful {
+            return self.push_again(asking, &key);
+        }
         let repository = (*REPOSITORIES.choose(&mut self.random).unwrap_or(&"solo/app")).to_owned();
         match self.random.random_range(0..100) {
             0..14 => self.push_shared(asking, &repository),

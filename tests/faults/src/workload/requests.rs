@@ -62,11 +62,29 @@ impl Client {
         let content = content::shared(&mut self.random);
         let key = (repository.to_owned(), digest(&content));
         self.ledger.doubt_blob(&key, &content);
-        let path = format!("/v2/{repository}/blobs/{}", key.1);
+        self.push_unless_there(asking, &key, &content)
+    }
+
+    fn push_unless_there(&mut self, asking: &mut Asking<'_>, key: &Key, content: &Arc<[u8]>) -> Result<(), Stop> {
+        let path = format!("/v2/{}/blobs/{}", key.0, key.1);
         if asking.ask("HEAD", &path, &[], &[], &[200, 404])?.status == 200 {
-            return self.push_manifest_of(asking, repository, vec![key.1]);
+            return self.push_manifest_of(asking, &key.0, std::slice::from_ref(&key.1));
         }
-        self.push_blob(asking, &key, &content)
+        self.push_blob(asking, key, content)
+    }
+
+    /// A blob of which nobody has told this client whether it is there.
+    pub(super) fn doubtful_blob(&mut self) -> Option<Key> {
+        let name = self.name.clone();
+        Self::pick(&mut self.random, &self.ledger.blobs, |_, blob| {
+            blob.fate == Fate::Doubt && !blob.content.starts_with(name.as_bytes())
+        })
+    }
+
+    /// Goes on with an image of which one blob was interrupted: asks whether it is there.
+    pub(super) fn push_again(&mut self, asking: &mut Asking<'_>, key: &Key) -> Result<(), Stop> {
+        let content = self.ledger.blobs[key].content.clone();
+        self.push_unless_there(asking, key, &content)
     }
 
     /// Pushes a blob that nobody else has and no manifest will refer to.
@@ -232,10 +250,10 @@ impl Client {
         if blobs.is_empty() {
             return self.push_shared(asking, repository);
         }
-        self.push_manifest_of(asking, repository, blobs)
+        self.push_manifest_of(asking, repository, &blobs)
     }
 
-    fn push_manifest_of(&mut self, asking: &mut Asking<'_>, repository: &str, blobs: Vec<String>) -> Result<(), Stop> {
+    fn push_manifest_of(&mut self, asking: &mut Asking<'_>, repository: &str, blobs: &[String]) -> Result<(), Stop> {
         self.made += 1;
         let described: Vec<(String, usize)> = blobs
             .iter()
@@ -247,7 +265,7 @@ impl Client {
         let content = content::manifest(&format!("{}-{}", self.name, self.made), &described);
         let key = (repository.to_owned(), digest(&content));
         let tag = self.random.random_bool(0.7).then(|| self.tag());
-        self.ledger.doubt_manifest(&key, &content, &blobs, tag.as_deref());
+        self.ledger.doubt_manifest(&key, &content, blobs, tag.as_deref());
         self.put_manifest(asking, &key, &content, tag.as_deref())
     }
 
@@ -344,7 +362,7 @@ fn append(asking: &mut Asking<'_>, upload: &mut Upload, end: usize) -> Result<()
     let range = format!("{start}-{}", end - 1);
     let chunk = &upload.content[start..end];
     let reply = asking.ask("PATCH", &upload.location, &[("Content-Range", &range)], chunk, &[202])?;
-    upload.location = header(&reply, "location")?.to_owned();
+    header(&reply, "location")?.clone_into(&mut upload.location);
     upload.acknowledged = end;
     Ok(())
 }
