@@ -44,7 +44,7 @@ enum Command {
         #[arg(last = true)]
         filter: Vec<String>,
     },
-    /// Measure how soon changes are in force over 200 of each kind, on the test cluster.
+    /// Kill the registry 2000 times, and measure how soon changes are in force over 200 of each kind, on the test cluster.
     Soak,
     /// Rewrite every generated file.
     Generate,

@@ -39,6 +39,8 @@ pub(crate) enum Part {
     Licences,
     /// Unit and integration tests, which need no cluster.
     Unit,
+    /// Kills, power cuts, full and failing disks; needs root and /dev/fuse.
+    Faults,
     /// `helm lint` and `helm template`.
     Chart,
     /// The test cluster's own tests.
@@ -66,7 +68,7 @@ impl Part {
     fn needs(self) -> &'static [Self] {
         match self {
             Self::Format | Self::Tools | Self::Build | Self::Clippy | Self::Docs | Self::Licences => &[],
-            Self::Unit => &[Self::Build],
+            Self::Unit | Self::Faults => &[Self::Build],
             Self::Chart | Self::Down => &[Self::Tools],
             Self::Selftest | Self::Cluster => &[Self::Tools, Self::Build],
             Self::Manifests | Self::E2e | Self::Audit => &[Self::Cluster],
@@ -78,7 +80,7 @@ impl Part {
 pub(crate) enum Selection {
     /// These parts and what they need; all of them if none is named.
     Parts(Vec<Part>),
-    /// The long measurement.
+    /// The long measurement, and the long run of kills.
     Soak,
 }
 
@@ -87,7 +89,7 @@ impl Selection {
         let named = match self {
             Self::Parts(parts) if parts.is_empty() => return Part::value_variants().to_vec(),
             Self::Parts(parts) => parts.clone(),
-            Self::Soak => vec![Part::E2e, Part::Down],
+            Self::Soak => vec![Part::Faults, Part::E2e, Part::Down],
         };
         let mut wanted = named;
         let mut at = 0;
@@ -221,23 +223,27 @@ impl Suite {
             }
             Part::Licences => return licences::check(),
             Part::Unit => return tests::unit(&self.programs, &self.filter, &mut self.counts),
+            Part::Faults => return tests::faults(&self.programs, self.kind(), &self.filter, &mut self.counts),
             Part::Chart => chart::check(self.tools()?)?,
             Part::Selftest => self.selftest()?,
             Part::Cluster => self.start_cluster()?,
             Part::Manifests => return schemas::check(self.node()?),
             Part::E2e => {
                 let node = self.node.as_ref().context("there is no test cluster")?;
-                let kind = if self.is_soak {
-                    tests::Kind::Soak
-                } else {
-                    tests::Kind::Short
-                };
-                return tests::end_to_end(node, &self.programs, kind, &self.filter, &mut self.counts);
+                return tests::end_to_end(node, &self.programs, self.kind(), &self.filter, &mut self.counts);
             }
             Part::Audit => return audit::check(&self.node()?.audit_log()),
             Part::Down => Node::find(&Options::new(NODE), self.tools()?)?.down(&self.progress)?,
         }
         Ok(String::new())
+    }
+
+    fn kind(&self) -> tests::Kind {
+        if self.is_soak {
+            tests::Kind::Soak
+        } else {
+            tests::Kind::Short
+        }
     }
 
     fn tools(&self) -> Result<&Tools> {

@@ -11,12 +11,13 @@ use serde_json::Value;
 use crate::{exec, repository};
 
 /// Each package and which others of ours it may use. What is missing here may use none.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("crds", &[]),
     ("registry-policy", &[]),
     ("registry-config", &["registry-policy"]),
     ("wharfinger-registry", &["registry-config", "registry-policy"]),
     ("wharfinger-operator", &["crds", "registry-config", "registry-policy"]),
+    ("faults", &[]),
     ("node", &[]),
     ("e2e", &["crds", "node"]),
     ("xtask", &["node"]),

@@ -14,12 +14,15 @@ use crate::{repository, terminal};
 /// The package of the end-to-end tests.
 const END_TO_END: &str = "e2e";
 
-/// How much the end-to-end tests do.
+/// The package of the tests of crashes and failing disks; its own unit tests are in a binary of the same name.
+const FAULTS: &str = "faults";
+
+/// How much the end-to-end tests and those of crashes do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// All of them, with 50 changes of each kind where they measure.
+    /// All of them, with 50 changes of each kind where they measure and 60 kills where they kill at random.
     Short,
-    /// Only those that measure, with 200.
+    /// Of the end-to-end tests only those that measure, with 200; those of crashes with 1000 kills.
     Soak,
 }
 
@@ -29,7 +32,7 @@ pub(crate) fn unit(programs: &[Program], filter: &[String], counts: &mut Counts)
     let mut failed = Vec::new();
     for program in programs
         .iter()
-        .filter(|program| program.is_test && program.package != END_TO_END)
+        .filter(|program| program.is_test && program.package != END_TO_END && !is_fault(program))
     {
         let mut command = Command::new(&program.executable);
         command.args(filter).current_dir(&program.folder);
@@ -51,6 +54,37 @@ pub(crate) fn unit(programs: &[Program], filter: &[String], counts: &mut Counts)
             &mut sum,
             &mut failed,
         )?;
+    }
+    *counts += sum;
+    conclude(sum, &failed)
+}
+
+/// Whether this breaks a registry's process or disk.
+fn is_fault(program: &Program) -> bool {
+    program.is_test && program.package == FAULTS && program.name != FAULTS
+}
+
+/// The tests that kill the registry and break its disk.
+pub(crate) fn faults(programs: &[Program], kind: Kind, filter: &[String], counts: &mut Counts) -> Result<String> {
+    let (kills, limit) = match kind {
+        Kind::Short => ("60", Duration::from_mins(20)),
+        Kind::Soak => ("1000", Duration::from_hours(4)),
+    };
+    let mut sum = Counts::default();
+    let mut failed = Vec::new();
+    for program in programs.iter().filter(|program| is_fault(program)) {
+        let mut command = Command::new(&program.executable);
+        // What they count should be seen; and one at a time, so that none starves the other.
+        command
+            .args(["--nocapture", "--test-threads=1"])
+            .args(filter)
+            .current_dir(&program.folder);
+        repository::forget_cargo(&mut command);
+        command.env(
+            "WHARFINGER_KILLS",
+            std::env::var("WHARFINGER_KILLS").as_deref().unwrap_or(kills),
+        );
+        binary(program, &mut command, limit, &mut sum, &mut failed)?;
     }
     *counts += sum;
     conclude(sum, &failed)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ pub(super) struct Durable {
     /// Directories whose own entry is known to be on disk. It is not enough that a directory exists: another thread may
     /// have made it a moment ago and not have synced its parent yet, and an earlier process may have died in between.
     known: Mutex<HashSet<PathBuf>>,
+    /// Directories that hold one file, whose name is known to be on disk.
+    settled: Mutex<HashSet<PathBuf>>,
 }
 
 impl Durable {
@@ -29,6 +31,7 @@ impl Durable {
             root,
             temporary,
             known: Mutex::default(),
+            settled: Mutex::default(),
         }
     }
 
@@ -62,7 +65,22 @@ impl Durable {
             }
             result => result.map_err(|error| failed("write", target, error))?,
         }
-        sync_directory(directory)
+        sync_directory(directory)?;
+        remember(&self.settled, directory);
+        Ok(())
+    }
+
+    /// Makes the name of a file durable that is there, before something durable relies on it. Whoever wrote it may not
+    /// have come to that: another thread is about to, an earlier process died, or the sync failed.
+    pub(super) fn settle(&self, path: &Path) -> Result<(), Error> {
+        let directory = parent(path);
+        if contains(&self.settled, directory) {
+            return Ok(());
+        }
+        self.make_directories(directory)?;
+        sync_directory(directory)?;
+        remember(&self.settled, directory);
+        Ok(())
     }
 
     /// Takes the file or directory `path` away, atomically and durably. `Ok(false)` where there was none.
@@ -72,6 +90,7 @@ impl Durable {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             result => result.map_err(|error| failed("delete", path, error))?,
         }
+        lock(&self.settled).remove(path);
         sync_directory(parent(path))?;
         // The name is gone; the space follows now, or at the next start.
         let _ = if temporary.is_dir() {
@@ -94,7 +113,7 @@ impl Durable {
     }
 
     fn make_chain(&self, directory: &Path) -> Result<(), Error> {
-        if directory == self.root || self.is_known(directory) {
+        if directory == self.root || contains(&self.known, directory) {
             return Ok(());
         }
         let above = parent(directory);
@@ -104,23 +123,12 @@ impl Durable {
             result => result.map_err(|error| failed("make", directory, error))?,
         }
         sync_directory(above)?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.clear();
-        }
-        known.insert(directory.to_owned());
+        remember(&self.known, directory);
         Ok(())
     }
 
-    fn is_known(&self, directory: &Path) -> bool {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(directory)
-    }
-
     fn forget(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.known).clear();
     }
 
     fn temporary_path(&self) -> PathBuf {
@@ -128,8 +136,24 @@ impl Durable {
     }
 }
 
+fn remember(set: &Mutex<HashSet<PathBuf>>, directory: &Path) {
+    let mut set = lock(set);
+    if set.len() >= REMEMBERED {
+        set.clear();
+    }
+    set.insert(directory.to_owned());
+}
+
+fn contains(set: &Mutex<HashSet<PathBuf>>, directory: &Path) -> bool {
+    lock(set).contains(directory)
+}
+
+fn lock(set: &Mutex<HashSet<PathBuf>>) -> MutexGuard<'_, HashSet<PathBuf>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes the names in a directory durable.
-fn sync_directory(directory: &Path) -> Result<(), Error> {
+pub(super) fn sync_directory(directory: &Path) -> Result<(), Error> {
     File::open(directory)
         .and_then(|file| file.sync_all())
         .map_err(|error| failed("sync", directory, error))

@@ -56,6 +56,7 @@ impl Lock {
             let access = rustix::fs::access(&directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
             access.map_err(|error| not_writable(&directory, error.into()))?;
         }
+        keep(root)?;
         let path = layout.lock();
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|error| not_writable(&path, error))?;
@@ -91,6 +92,32 @@ fn make_directories(directory: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(not_writable(directory, error)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Makes the root itself durable in the directories above it. What is below, [`super::durable`] takes care of.
+///
+/// Not only where it was made just now: an earlier process may have made it and died before it came to this.
+fn keep(root: &Path) -> Result<(), OpenError> {
+    for above in root.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        match File::open(above).and_then(|directory| directory.sync_all()) {
+            // Nothing was made in a directory that this process may not read, or nobody may change.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::ReadOnlyFilesystem
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::Unsupported
+                ) => {}
+            result => result.map_err(|error| not_writable(above, error))?,
+        }
+    }
+    Ok(())
 }
 
 fn not_writable(path: &Path, source: io::Error) -> OpenError {

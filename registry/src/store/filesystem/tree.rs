@@ -111,9 +111,11 @@ impl Tree {
         digest: &Digest,
     ) -> Result<(), Error> {
         self.require_blob(source, digest)?;
-        if !exists(&self.layout.data(digest))? {
+        let data = self.layout.data(digest);
+        if !exists(&data)? {
             return Err(Error::BlobUnknown);
         }
+        self.durable.settle(&data)?;
         self.link_blob(repository, digest)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -43,11 +44,13 @@ impl Tree {
         self.changing(repository, || {
             for blob in &manifest.blobs {
                 let found = self.require_blob(repository, &blob.digest);
-                self.require_reference(found, blob, missing.allows_blobs())?;
+                let link = self.layout.blob_link(repository, &blob.digest);
+                self.require_reference(found, blob, &link, missing.allows_blobs())?;
             }
             for child in &manifest.manifests {
                 let found = self.require_manifest(repository, &child.digest);
-                self.require_reference(found, child, missing.allows_manifests())?;
+                let link = self.layout.revision_link(repository, &child.digest);
+                self.require_reference(found, child, &link, missing.allows_manifests())?;
             }
             let link = digest.as_str().as_bytes();
             let change = self.listing.change(repository, Kind::Revisions);
@@ -119,15 +122,20 @@ impl Tree {
     }
 
     /// Checks what came of looking for something that a manifest refers to: that it is there, unless it may be missing,
-    /// and has the size that the manifest says.
+    /// has the size that the manifest says, and is as durable as the manifest will be.
     fn require_reference(
         &self,
         found: Result<(), Error>,
         descriptor: &Descriptor,
+        link: &Path,
         may_be_missing: bool,
     ) -> Result<(), Error> {
         match found {
-            Ok(()) => self.require_size(descriptor),
+            Ok(()) => {
+                self.require_size(descriptor)?;
+                self.durable.settle(&self.layout.data(&descriptor.digest))?;
+                self.durable.settle(link)
+            }
             Err(Error::BlobUnknown | Error::ManifestUnknown) if may_be_missing => Ok(()),
             Err(Error::BlobUnknown | Error::ManifestUnknown) => Err(Error::ReferenceUnknown(descriptor.digest.clone())),
             Err(other) => Err(other),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use super::super::durable::failed;
+use super::super::durable::{failed, sync_directory};
 use super::super::sessions::Progress;
 use super::Tree;
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName, UploadId};
@@ -69,6 +69,8 @@ impl Tree {
     ) -> Result<(), Error> {
         self.durable
             .rename(&self.layout.upload_data(repository, session), &self.layout.data(digest))?;
+        // The blob's file must not come back under the session's name as well, where it could be written to.
+        sync_directory(&self.layout.upload(repository, session))?;
         self.link_blob(repository, digest)?;
         self.remove_files(repository, session);
         Ok(())
