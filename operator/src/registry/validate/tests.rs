@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Manage, Plan, validate};
 use crate::hashing::HashResult;
-use crate::registry::snapshot::{Claim, LiveIndex, Snapshot, Source};
+use crate::registry::snapshot::{CertificateSource, Claim, LiveIndex, Snapshot, Source};
 use crate::settings::{LogFormat, Settings};
 use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
 
@@ -59,6 +59,7 @@ fn snapshot() -> Snapshot {
         service: None,
         pods: Vec::new(),
         claim: Claim::NotNeeded,
+        certificate: CertificateSource::NotNeeded,
         now: Timestamp::from_millisecond(1_000_000).unwrap(),
     }
 }
