@@ -87,7 +87,7 @@ pub(super) enum LiveIndex {
     Read {
         revision: u64,
         digest: String,
-        content: AccessContent,
+        content: Box<AccessContent>,
         secret: SecretVersion,
     },
 }
@@ -322,7 +322,7 @@ fn read_index(secret: Option<&Secret>) -> LiveIndex {
         Ok((index, access)) => LiveIndex::Read {
             revision: index.revision,
             digest: index.digest.unwrap_or_default(),
-            content: access.content,
+            content: Box::new(access.content),
             secret: version,
         },
         Err(_) => LiveIndex::Unreadable { secret: version },

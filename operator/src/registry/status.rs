@@ -276,7 +276,8 @@ fn ready(
     if let Some(certificate) = certificate {
         return certificate.clone();
     }
-    if !resolved.is_yes() && !(serves && certificate::is_unresolved(&snapshot.certificate)) {
+    let goes_on = serves && certificate::is_unresolved(&snapshot.certificate);
+    if !resolved.is_yes() && !goes_on {
         return resolved.clone();
     }
     if storage_ready.holds == Some(false) {

@@ -265,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_pieces_are_cut_and_nothing_is_lost() {
-        let content: Bytes = (0..200_000_u32).map(|number| number as u8).collect();
+        let content: Bytes = (0..251).cycle().take(200_000).collect();
         let body = Full::new(content.clone()).map_err(|never| match never {});
         let mut body = PacedBody::new(body);
         let mut read = Vec::new();

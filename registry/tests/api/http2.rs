@@ -58,7 +58,7 @@ fn admin(method: Method, uri: &str) -> Call {
 
 /// Pushes a blob of `size` bytes and returns its address.
 async fn push(client: &mut Client, size: usize) -> (String, Vec<u8>) {
-    let content: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+    let content: Vec<u8> = (0..251).cycle().take(size).collect();
     let digest = digest(&content);
     let call = admin(Method::POST, &format!("/v2/a/blobs/uploads/?digest={digest}"));
     let (response, _) = ask(client, call, &content).await;

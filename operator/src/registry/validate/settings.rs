@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    fn of(spec: Value) -> Reloadable {
+    fn of(spec: &Value) -> Reloadable {
         let mut whole = json!({ "storage": { "emptyDir": {} } });
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let registry = json!({
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_browsers_and_proxies_may_do_stands_in_the_document_with_every_default_filled_in() {
-        let found = of(json!({
+        let found = of(&json!({
             "cors": { "allowedOrigins": ["https://ui.example.com"] },
             "auth": { "trustedProxies": { "cidrs": ["10.0.0.0/8"] } },
         }));
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_the_registry_would_refuse_is_left_out_and_told_with_its_path() {
-        let found = of(json!({
+        let found = of(&json!({
             "cors": { "allowedOrigins": ["*"], "allowCredentials": true },
             "auth": { "trustedProxies": { "cidrs": ["10.0.0.0/8", "10.0.0.0"] } },
         }));

@@ -381,7 +381,7 @@ fn over_the_limit_additions_are_refused_and_removals_go_out() {
     over.index = LiveIndex::Read {
         revision: 1,
         digest: String::new(),
-        content: fits.content.clone(),
+        content: Box::new(fits.content.clone()),
         secret: SecretVersion { resource_version: None },
     };
     over.identities.remove(0);
@@ -404,7 +404,7 @@ fn a_revision_is_above_everything_ever_seen() {
     snapshot.index = LiveIndex::Read {
         revision: 6_000_000,
         digest: String::new(),
-        content: validate(&snapshot, &settings()).content,
+        content: Box::new(validate(&snapshot, &settings()).content),
         secret: SecretVersion { resource_version: None },
     };
     assert_eq!(validate(&snapshot, &settings()).next_revision, 6_000_001, "the index");
