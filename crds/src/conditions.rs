@@ -12,6 +12,8 @@ pub mod condition_types {
     pub const PROGRAMMED: &str = "Programmed";
     /// The storage is bound and writable.
     pub const STORAGE_READY: &str = "StorageReady";
+    /// The certificate can be used, is valid now and is for the names that clients use. Only present with TLS.
+    pub const CERTIFICATE_READY: &str = "CertificateReady";
     /// Clients talk to the registry without TLS. Only present when true.
     pub const INSECURE: &str = "Insecure";
     /// The storage ends with its Pod. Only present when true.
@@ -84,6 +86,14 @@ pub mod reasons {
     pub const CLAIM_PENDING: &str = "ClaimPending";
     /// The registry cannot use its storage.
     pub const STORAGE_FAILING: &str = "StorageFailing";
+    /// A Secret exists, but is not of type `kubernetes.io/tls`.
+    pub const SECRET_TYPE_INVALID: &str = "SecretTypeInvalid";
+    /// A certificate or its key cannot be read, or the two do not belong together.
+    pub const INVALID_CERTIFICATE: &str = "InvalidCertificate";
+    /// A certificate is not valid any more, or not yet.
+    pub const CERTIFICATE_EXPIRED: &str = "CertificateExpired";
+    /// A certificate is not for the name that clients use.
+    pub const NAME_MISMATCH: &str = "NameMismatch";
     /// There is no TLS.
     pub const NO_TLS: &str = "NoTLS";
     /// The storage is an emptyDir.

@@ -29,9 +29,9 @@ pub use manifests::{all, manifest};
 pub use marks::{annotations, labels, secret_types};
 pub use reference::{RegistryReference, SecretKeyReference, TargetReference};
 pub use registry::{
-    AccessStatus, Auth, Counts, EmptyDirStorage, Endpoints, Expose, Manifests, MissingReferences,
-    PersistentVolumeClaimStorage, Pod, Registry, RegistrySpec, RegistryStatus, Resources, Retention, ServiceExposure,
-    ServiceType, Storage,
+    AccessStatus, Auth, Cors, Counts, EmptyDirStorage, Endpoints, Expose, Manifests, MissingReferences,
+    PersistentVolumeClaimStorage, Pod, Registry, RegistrySpec, RegistryStatus, Resources, Retention, SecretReference,
+    ServiceExposure, ServiceType, Storage, Tls, TrustedProxies,
 };
 pub use registry_identity::{
     GeneratedPassword, Password, RegistryIdentity, RegistryIdentitySpec, RegistryIdentityStatus,

@@ -26,6 +26,8 @@ pub mod annotations {
 pub mod secret_types {
     /// A Secret made to hold a password for an identity; consent like [`super::labels::CREDENTIAL`].
     pub const CREDENTIAL: &str = "wharfinger.dev/credential";
+    /// Kubernetes' own, for a certificate and its key.
+    pub const TLS: &str = "kubernetes.io/tls";
     /// The access document of a Registry.
     pub const ACCESS: &str = "wharfinger.dev/access";
     /// What the operator cannot recompute about a Registry.

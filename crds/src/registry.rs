@@ -56,9 +56,15 @@ pub struct RegistrySpec {
     #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300), regex(pattern = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"))]
     pub external_url: Option<String>,
+    /// The certificate that clients are shown. Default: none, and the registry speaks without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// How clients reach the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expose: Option<Expose>,
+    /// Which pages of other origins may use the registry from a browser. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     /// How clients sign in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
@@ -148,6 +154,65 @@ pub struct EmptyDirStorage {
     pub size_limit: Option<String>,
 }
 
+/// The certificate that clients are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// A Secret of type `kubernetes.io/tls` in this namespace, with the certificate and its chain in `tls.crt` and the key
+    /// in `tls.key`. A new certificate in it is taken over without a restart.
+    pub secret_ref: SecretReference,
+}
+
+/// Names a Secret in the object's own namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Which pages of other origins may use the registry from a browser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.allowCredentials) || !self.allowCredentials || (!('*' in self.allowedOrigins) && (!has(self.allowedMethods) || !('*' in self.allowedMethods)) && (!has(self.allowedHeaders) || !('*' in self.allowedHeaders)) && (!has(self.exposeHeaders) || !('*' in self.exposeHeaders)))").message("`*` cannot be together with allowCredentials: list origins, methods and headers, for example `allowedOrigins: [https://ui.example.com]`")
+)]
+pub struct Cors {
+    /// Origins as browsers write them: scheme, host and port in lower case, such as `https://ui.example.com`; or `*`, without
+    /// credentials.
+    #[schemars(
+        length(min = 1, max = 32),
+        inner(
+            length(max = 300),
+            regex(pattern = r"^(\*|https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)$")
+        )
+    )]
+    pub allowed_origins: Vec<String>,
+    /// Whether browsers may send cookies and remembered passwords. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_credentials: Option<bool>,
+    /// Methods. Default HEAD, GET, OPTIONS and DELETE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(length(max = 32), regex(pattern = r"^(\*|[A-Z]+)$"))
+    )]
+    pub allowed_methods: Option<Vec<String>>,
+    /// Headers that a page may send. Default Authorization, Accept and Cache-Control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(max = 64), regex(pattern = r"^(\*|[A-Za-z0-9-]+)$")))]
+    pub allowed_headers: Option<Vec<String>>,
+    /// Headers that a page may read. Default Docker-Content-Digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(max = 64), regex(pattern = r"^(\*|[A-Za-z0-9-]+)$")))]
+    pub expose_headers: Option<Vec<String>>,
+    /// How long a browser may remember this. Default `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    pub max_age: Option<String>,
+}
+
 /// How clients reach the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -167,7 +232,7 @@ pub struct ServiceExposure {
     /// Type of the Service. Default ClusterIP.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServiceType>,
-    /// Port of the Service. Default 80.
+    /// Port of the Service. Default 443 with TLS, else 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
@@ -198,6 +263,20 @@ pub struct Auth {
     #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('5m') && duration(self) <= duration('1h')").message("tokenLifetime is between `5m` and `1h`: shorter ones end pushes in their middle"))]
     pub token_lifetime: Option<String>,
+    /// Proxies in front of the registry whose word about clients counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_proxies: Option<TrustedProxies>,
+}
+
+/// Proxies in front of the registry whose word about clients counts: `X-Forwarded-For`, `X-Forwarded-Proto`,
+/// `X-Forwarded-Host` and `X-Forwarded-Port`. From everybody else these headers are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedProxies {
+    /// Their networks, such as `10.0.0.0/8`; one address is `192.0.2.1/32`.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
+    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))").message("cidrs are networks, for example `10.0.0.0/8`"))]
+    pub cidrs: Vec<String>,
 }
 
 /// Which manifests are accepted.
@@ -248,7 +327,7 @@ pub struct RegistryStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Accepted, ResolvedRefs, Programmed, StorageReady; and, while they are true, Insecure, Ephemeral,
+    /// Ready, Accepted, ResolvedRefs, Programmed, StorageReady; with TLS CertificateReady; and, while they are true, Insecure, Ephemeral,
     /// NoIdentities, NoPolicies, Paused.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]

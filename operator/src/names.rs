@@ -16,6 +16,8 @@ pub(crate) const CONFIG_DIR: &str = "/etc/wharfinger";
 pub(crate) const ACCESS_DIR: &str = "/run/wharfinger/access";
 /// Where the registry saves the access document that it accepted.
 pub(crate) const SAVED_DIR: &str = "/run/wharfinger/saved";
+/// Where the certificate is mounted.
+pub(crate) const TLS_DIR: &str = "/run/wharfinger/tls";
 /// Where blobs and manifests are kept.
 pub(crate) const DATA_DIR: &str = "/var/lib/wharfinger";
 

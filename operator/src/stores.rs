@@ -34,6 +34,8 @@ pub(crate) struct Stores {
     pub(crate) labelled: Store<PartialObjectMeta<Secret>>,
     /// Secrets of the type of consent.
     pub(crate) typed: Store<PartialObjectMeta<Secret>>,
+    /// Secrets with certificates.
+    pub(crate) certificates: Store<PartialObjectMeta<Secret>>,
     /// Secrets of the operator's own: access, state, generated.
     pub(crate) own_secrets: Store<PartialObjectMeta<Secret>>,
     /// The operator's own objects of each kind of [`KINDS`], by kind.
@@ -109,6 +111,7 @@ struct Writers {
     policies: Writer<AccessPolicy>,
     labelled: Writer<PartialObjectMeta<Secret>>,
     typed: Writer<PartialObjectMeta<Secret>>,
+    certificates: Writer<PartialObjectMeta<Secret>>,
     own_secrets: Writer<PartialObjectMeta<Secret>>,
     owned: Vec<(ApiResource, Writer<DynamicObject>)>,
     pods: Writer<Pod>,
@@ -131,6 +134,7 @@ impl Stores {
             policies,
             labelled,
             typed,
+            certificates,
             own_secrets,
             owned,
             pods,
@@ -138,6 +142,7 @@ impl Stores {
         } = writers;
         watches.api(registries, identities, policies);
         watches.credentials(labelled, typed);
+        watches.certificates(certificates);
         // A deletion of one of these is repaired, so it matters just like a change.
         watches.belongings("the operator's Secrets", Api::all(client.clone()), own_secrets);
         watches.belongings("Pods", Api::all(client.clone()), pods);
@@ -154,6 +159,7 @@ impl Stores {
         let (policies, policy_writer) = reflector::store();
         let (labelled, labelled_writer) = reflector::store();
         let (typed, typed_writer) = reflector::store();
+        let (certificates, certificate_writer) = reflector::store();
         let (own_secrets, own_secret_writer) = reflector::store();
         let (pods, pod_writer) = reflector::store();
         let (replica_sets, replica_set_writer) = reflector::store();
@@ -170,6 +176,7 @@ impl Stores {
             policies: policy_writer,
             labelled: labelled_writer,
             typed: typed_writer,
+            certificates: certificate_writer,
             own_secrets: own_secret_writer,
             owned: owned_writers,
             pods: pod_writer,
@@ -181,6 +188,7 @@ impl Stores {
             policies,
             labelled,
             typed,
+            certificates,
             own_secrets,
             owned,
             pods,
@@ -227,6 +235,7 @@ impl Stores {
         self.policies.wait_until_ready().await?;
         self.labelled.wait_until_ready().await?;
         self.typed.wait_until_ready().await?;
+        self.certificates.wait_until_ready().await?;
         self.own_secrets.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
         self.replica_sets.wait_until_ready().await?;
@@ -316,6 +325,30 @@ impl Watches {
         let secrets = || Api::all(self.client.clone());
         self.start("labelled Secrets", secrets(), by_label, labelled, on_change.clone());
         self.start("credential Secrets", secrets(), by_type, typed, on_change);
+    }
+
+    /// The Secrets that Registries may have their certificates in.
+    fn certificates(&self, writer: Writer<PartialObjectMeta<Secret>>) {
+        let (queues, stores) = (self.queues.clone(), self.stores.clone());
+        let on_change = move |secret: &PartialObjectMeta<Secret>, _: bool| {
+            let Some(stores) = stores.upgrade() else { return };
+            let (namespace, name) = (secret.namespace(), secret.name_any());
+            let shows = |registry: &Registry| {
+                let tls = registry.spec.tls.as_ref();
+                registry.namespace() == namespace && tls.is_some_and(|tls| tls.secret_ref.name == name)
+            };
+            for registry in stores.registries.state_filter(shows) {
+                queues.registry(ObjectRef::from_obj(registry.as_ref()));
+            }
+        };
+        let by_type = config().fields(&format!("type={}", secret_types::TLS));
+        self.start(
+            "certificates",
+            Api::all(self.client.clone()),
+            by_type,
+            writer,
+            on_change,
+        );
     }
 
     /// Objects that carry the name of their Registry as a label.

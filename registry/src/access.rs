@@ -9,11 +9,12 @@ mod state;
 
 use std::sync::Arc;
 
-use registry_config::{Access, AccessIndex, DocumentError, IdentityEntry, digest_of};
+use registry_config::{Access, AccessIndex, DocumentError, IdentityEntry, Problem, digest_of};
 use registry_policy::{Caller, Identity};
 
 pub use state::{Current, InForce, Refused, Status};
 
+use crate::cors::Cors;
 use crate::token::{Key, Keys};
 
 /// An access document that passed every check, with its token keys ready for use. It never changes.
@@ -23,6 +24,7 @@ pub struct Snapshot {
     digest: String,
     access: Access,
     keys: Keys,
+    cors: Option<Cors>,
 }
 
 impl Snapshot {
@@ -33,12 +35,15 @@ impl Snapshot {
     pub fn new(index: &AccessIndex, access: Access, own_key: &Arc<Key>) -> Result<Self, DocumentError> {
         let keys =
             Keys::new(&access.content.token, own_key).map_err(|problem| DocumentError::Invalid(vec![problem]))?;
+        let cors = access.content.cors.as_ref().map(Cors::new).transpose();
+        let cors = cors.map_err(|error| DocumentError::Invalid(vec![Problem::new("cors", error)]))?;
         let digest = index.digest.clone().unwrap_or_else(|| digest_of(&access.content));
         Ok(Self {
             revision: index.revision,
             digest,
             access,
             keys,
+            cors,
         })
     }
 
@@ -55,6 +60,11 @@ impl Snapshot {
     /// The document.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// What browsers are told about pages of other origins.
+    pub(crate) fn cors(&self) -> Option<&Cors> {
+        self.cors.as_ref()
     }
 
     /// The token keys.

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::access::Current;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::tls::{Certificates, TlsStatus};
 
 /// What the admin port tells about.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct Admin {
     pub current: Arc<Current>,
     /// Where content is kept.
     pub store: Arc<dyn Store>,
+    /// The certificate of the data port; `None` where it has no TLS.
+    pub certificates: Option<Arc<Certificates>>,
     /// The counters.
     pub metrics: Metrics,
     /// Set when the process is to stop, so that no new work is sent here.
@@ -51,6 +54,12 @@ async fn readyz(State(admin): State<Admin>) -> Response {
             .unwrap_or_default();
         return not_ready(format!("no access document has been read yet{why}"));
     }
+    if let Some(tls) = admin.certificates.as_ref().map(|certificates| certificates.status())
+        && tls.in_use.is_none()
+    {
+        let why = tls.refused.unwrap_or_default();
+        return not_ready(format!("there is no TLS certificate that can be used: {why}"));
+    }
     match admin.store.probe().await {
         Ok(()) => "ok\n".into_response(),
         Err(error) => {
@@ -63,7 +72,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Which access document is in force; no name stands here.
+/// Which access document and which certificate are in use; no name of an identity, policy or repository stands here.
 async fn status(State(admin): State<Admin>) -> Response {
     let status = admin.current.status();
     let (revision, digest) = status
@@ -73,8 +82,21 @@ async fn status(State(admin): State<Admin>) -> Response {
     let refused = status
         .refused
         .map(|refused| json!({ "revision": refused.revision, "reason": refused.reason }));
-    Json(json!({ "revision": revision, "digest": digest, "formatVersions": FORMAT_VERSIONS, "refused": refused }))
-        .into_response()
+    let tls = admin.certificates.as_ref().map(|certificates| {
+        let TlsStatus { in_use, refused } = certificates.status();
+        let (fingerprint, not_after) = in_use
+            .map(|certificate| (certificate.fingerprint, certificate.not_after.to_string()))
+            .unzip();
+        json!({ "fingerprint": fingerprint, "notAfter": not_after, "refused": refused })
+    });
+    Json(json!({
+        "revision": revision,
+        "digest": digest,
+        "formatVersions": FORMAT_VERSIONS,
+        "refused": refused,
+        "tls": tls,
+    }))
+    .into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

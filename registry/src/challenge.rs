@@ -25,19 +25,19 @@ pub enum Problem {
 pub struct NoHost;
 
 /// Makes the one challenge of a response: `Bearer realm="…",service="…"`, then scope and error where there are any, in
-/// this order, which some clients depend on.
+/// this order, which some clients depend on. `base` is the scheme, host and port that the client used, where it is known.
 ///
 /// # Errors
 /// Where the token endpoint has no address.
 pub fn challenge(
     content: &AccessContent,
-    host: Option<&str>,
+    base: Option<&str>,
     route: &Route,
     problem: Problem,
 ) -> Result<HeaderValue, NoHost> {
-    let base = match (&content.external_url, host) {
-        (Some(url), _) => url.trim_end_matches('/').to_owned(),
-        (None, Some(host)) => format!("http://{host}"),
+    let base = match (&content.external_url, base) {
+        (Some(url), _) => url.trim_end_matches('/'),
+        (None, Some(base)) => base,
         (None, None) => return Err(NoHost),
     };
     let mut value = format!(
@@ -64,15 +64,22 @@ pub fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
         Some(authority) => authority.as_str(),
         None => headers.get(header::HOST)?.to_str().ok()?,
     };
-    // It is put into a URL that clients send passwords to, so nothing but a host and a port may be in it. The parser
-    // alone would accept user information, too.
-    let authority: Authority = host.parse().ok()?;
+    is_host(host).then_some(host)
+}
+
+/// Whether `text` is a host, with a port or without one, and nothing else: it is put into a URL that clients send
+/// passwords to.
+pub(crate) fn is_host(text: &str) -> bool {
+    // The parser alone would accept user information, too.
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     let name = authority.host();
-    let rest = host
+    let rest = text
         .strip_prefix(name)
-        .filter(|_| !name.is_empty() && name.bytes().all(is_plain))?;
-    (rest.is_empty() || authority.port_u16().is_some_and(|port| rest == format!(":{port}"))).then_some(host)
+        .filter(|_| !name.is_empty() && name.bytes().all(is_plain));
+    rest.is_some_and(|rest| rest.is_empty() || authority.port_u16().is_some_and(|port| rest == format!(":{port}")))
 }
 
 /// What a token must open for a route; nothing for `/v2/` itself.
@@ -151,13 +158,13 @@ mod tests {
 
     fn shown(
         external_url: Option<&str>,
-        host: Option<&str>,
+        base: Option<&str>,
         method: &Method,
         uri: &str,
         problem: Problem,
     ) -> Result<String, NoHost> {
         let route = route::parse(method, &uri.parse().unwrap()).unwrap();
-        challenge(&content(external_url), host, &route, problem).map(|value| value.to_str().unwrap().to_owned())
+        challenge(&content(external_url), base, &route, problem).map(|value| value.to_str().unwrap().to_owned())
     }
 
     #[test]
@@ -205,7 +212,7 @@ mod tests {
         ] {
             let want = scope.map_or(base.to_owned(), |scope| format!("{base},scope=\"{scope}\""));
             assert_eq!(
-                shown(None, Some("example.com:5000"), &method, &uri, Problem::None),
+                shown(None, Some("http://example.com:5000"), &method, &uri, Problem::None),
                 Ok(want),
                 "{uri}"
             );

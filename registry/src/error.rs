@@ -53,6 +53,9 @@ pub enum Error {
     /// No access document has been read yet.
     #[error("the registry has not read its access document yet; try again soon")]
     NoDocument,
+    /// The client has as many requests under way as it may have.
+    #[error("too many requests at once: wait until some have ended")]
+    TooManyRequests,
     /// A `Content-Range` header is not one.
     #[error(transparent)]
     ContentRange(#[from] InvalidContentRange),
@@ -127,6 +130,7 @@ impl Error {
             // Clients fall back to GET on this one.
             Self::GrantType => (StatusCode::NOT_FOUND, "UNSUPPORTED"),
             Self::NoDocument => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
             Self::ContentRange(_) => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
             Self::ContentLength { .. } => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
             Self::WrongOffset { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
@@ -187,7 +191,7 @@ impl Error {
                     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
                 ]
             }
-            Self::NoDocument => vec![(RETRY_AFTER, HeaderValue::from_static("1"))],
+            Self::NoDocument | Self::TooManyRequests => vec![(RETRY_AFTER, HeaderValue::from_static("1"))],
             Self::WrongOffset { location, received } => {
                 let range = format!("0-{}", received.saturating_sub(1));
                 let pairs = [(header::LOCATION, location.clone()), (header::RANGE, range)];

@@ -21,6 +21,10 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     evaluation_errors: Counter,
     refused_documents: Counter,
+    refused_certificates: Counter,
+    certificate_end: Gauge,
+    refused_connections: Counter,
+    refused_requests: Counter,
     revision: Gauge<u64, AtomicU64>,
     all: Arc<MetricsRegistry>,
 }
@@ -97,6 +101,30 @@ impl Default for Metrics {
             "Access documents that were not taken",
             refused_documents.clone(),
         );
+        let refused_certificates = Counter::default();
+        all.register(
+            "tls_certificates_refused",
+            "TLS certificates that were not taken",
+            refused_certificates.clone(),
+        );
+        let certificate_end = Gauge::default();
+        all.register(
+            "tls_certificate_not_after_seconds",
+            "Until when the TLS certificate in use is valid, in seconds since 1970; 0 without one",
+            certificate_end.clone(),
+        );
+        let refused_connections = Counter::default();
+        all.register(
+            "connections_refused",
+            "Connections closed because their address had as many as it may have",
+            refused_connections.clone(),
+        );
+        let refused_requests = Counter::default();
+        all.register(
+            "requests_refused",
+            "Requests answered with 429 because their identity had as many under way as it may have",
+            refused_requests.clone(),
+        );
         let revision = Gauge::default();
         all.register(
             "access_document_revision",
@@ -111,6 +139,10 @@ impl Default for Metrics {
             decisions,
             evaluation_errors,
             refused_documents,
+            refused_certificates,
+            certificate_end,
+            refused_connections,
+            refused_requests,
             revision,
             all: Arc::new(all),
         }
@@ -160,6 +192,22 @@ impl Metrics {
 
     pub(crate) fn document_accepted(&self, revision: u64) {
         self.revision.set(revision);
+    }
+
+    pub(crate) fn certificate_accepted(&self, not_after: jiff::Timestamp) {
+        self.certificate_end.set(not_after.as_second());
+    }
+
+    pub(crate) fn certificate_refused(&self) {
+        self.refused_certificates.inc();
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.refused_connections.inc();
+    }
+
+    pub(crate) fn request_refused(&self) {
+        self.refused_requests.inc();
     }
 
     /// All counters in the `OpenMetrics` text format.

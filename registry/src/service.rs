@@ -2,10 +2,10 @@
 
 mod record;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use jiff::Timestamp;
 use registry_policy::Outcome;
 use uuid::Uuid;
@@ -15,6 +15,8 @@ use crate::authenticate::{Authenticator, Credentials, Principal, Rejection};
 use crate::authorize::{self, Authorized, Refusal, Task, Verdict};
 use crate::body::{RequestBody, ResponseBody};
 use crate::challenge::{self, NoHost, Problem};
+use crate::client::{Client, Connection};
+use crate::concurrency::{PerKey, Place};
 use crate::error::Error;
 use crate::handlers::token::TokenRequest;
 use crate::handlers::{self, Input};
@@ -31,26 +33,58 @@ pub struct Service {
     pub store: Arc<dyn Store>,
     /// Tells who is asking; knows the access document in force.
     pub authenticator: Authenticator,
+    readings: PerKey<Reader>,
+}
+
+/// Whose readings are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Reader {
+    Identity(String),
+    Anonymous(Option<IpAddr>),
 }
 
 impl Service {
-    /// Answers a request that came from `peer`.
-    pub async fn respond(&self, request: Request<RequestBody>, peer: Option<SocketAddr>) -> Response<ResponseBody> {
+    /// A registry that keeps its content in `store`. Each identity, and each address without one, may read
+    /// `readings` things at once.
+    pub fn new(store: Arc<dyn Store>, authenticator: Authenticator, readings: usize) -> Self {
+        Self {
+            store,
+            authenticator,
+            readings: PerKey::new(readings),
+        }
+    }
+
+    /// Answers a request that came over `connection`.
+    pub async fn respond(&self, request: Request<RequestBody>, connection: Connection) -> Response<ResponseBody> {
         let id = Uuid::new_v4();
         let mut record = Record::start(id, request.method().clone(), self.authenticator.metrics.clone());
         let (head, body) = request.into_parts();
         let body = record.count_received(body);
-        let client_ip = peer.map(|peer| peer.ip().to_canonical());
-        let answered = self.answer(&head, body, client_ip, &mut record).await;
-        let mut response = answered.unwrap_or_else(|error| {
-            record.failed(&error);
-            error.response()
-        });
+        let snapshot = self.authenticator.current.snapshot();
+        let trusted = snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.access().trusted_proxies.as_slice());
+        let client = Client::of(connection, trusted.unwrap_or_default(), &head.uri, &head.headers);
+        record.client(client.address);
+        let cors = snapshot.as_ref().and_then(|snapshot| snapshot.cors());
+        let mut response = if let Some(response) = cors.and_then(|cors| cors.preflight(&head)) {
+            record.preflight();
+            response
+        } else {
+            let answered = self.answer(&head, body, &client, snapshot.clone(), &mut record).await;
+            answered.unwrap_or_else(|error| {
+                record.failed(&error);
+                error.response()
+            })
+        };
         let headers = response.headers_mut();
         headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
             headers.insert(REQUEST_ID, id);
+        }
+        if let Some(cors) = cors {
+            cors.decorate(head.headers.get(header::ORIGIN), headers);
         }
         record.finish(response)
     }
@@ -59,19 +93,18 @@ impl Service {
         &self,
         head: &http::request::Parts,
         body: RequestBody,
-        client_ip: Option<IpAddr>,
+        client: &Client<'_>,
+        snapshot: Option<Arc<Snapshot>>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Error> {
         let route = route::parse(&head.method, &head.uri)?;
         record.route(&route);
-        let snapshot = self.authenticator.current.snapshot().ok_or(Error::NoDocument)?;
+        let snapshot = snapshot.ok_or(Error::NoDocument)?;
         if matches!(route, Route::Token) {
-            return self.token(head, body, client_ip, snapshot, record).await;
+            return self.token(head, body, client.address, snapshot, record).await;
         }
         let credentials = Credentials::from_headers(&head.headers);
-        let request = self
-            .admit(head, route, &credentials, client_ip, snapshot, record)
-            .await?;
+        let request = self.admit(head, route, &credentials, client, snapshot, record).await?;
         let input = Input {
             store: self.store.as_ref(),
             headers: &head.headers,
@@ -80,20 +113,40 @@ impl Service {
         handlers::handle(request.into_task(), input).await
     }
 
+    /// A place for one more reading; nothing else is ever held back, because clients take it for a failure.
+    fn reading(
+        &self,
+        method: &Method,
+        route: &Route,
+        principal: &Principal,
+        client: &Client<'_>,
+    ) -> Result<Option<Place<Reader>>, Error> {
+        if !matches!(*method, Method::GET | Method::HEAD) || matches!(route, Route::Base | Route::Token) {
+            return Ok(None);
+        }
+        let reader = match &principal.username {
+            Some(username) => Reader::Identity(username.clone()),
+            None => Reader::Anonymous(client.address),
+        };
+        self.readings.enter(reader).map(Some).ok_or_else(|| {
+            self.authenticator.metrics.request_refused();
+            Error::TooManyRequests
+        })
+    }
+
     /// Authenticates and authorises a request of the distribution API.
     async fn admit(
         &self,
         head: &http::request::Parts,
         route: Route,
         credentials: &Credentials,
-        client_ip: Option<IpAddr>,
+        client: &Client<'_>,
         mut snapshot: Arc<Snapshot>,
         record: &mut Record,
     ) -> Result<Authorized<Route>, Error> {
-        let host = challenge::host(&head.uri, &head.headers);
         let unauthorized = |snapshot: &Snapshot, route: &Route, problem, reason: &str| {
             let (required, reason) = (challenge::required(route), reason.to_owned());
-            match challenge::challenge(&snapshot.access().content, host, route, problem) {
+            match challenge::challenge(&snapshot.access().content, client.base().as_deref(), route, problem) {
                 Ok(challenge) => Error::Unauthorized {
                     challenge,
                     required,
@@ -113,8 +166,9 @@ impl Service {
             }
         };
         record.principal(&principal);
+        record.hold(self.reading(&head.method, &route, &principal, client)?);
         let refused = (route.clone(), snapshot.clone());
-        let verdict = authorize::authorize(route, &head.method, principal, snapshot, client_ip);
+        let verdict = authorize::authorize(route, &head.method, principal, snapshot, client.address);
         self.note(&verdict, record);
         verdict.result.map_err(|refusal| {
             let (route, snapshot) = refused;

@@ -12,7 +12,8 @@ use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use rand::distr::{Alphanumeric, SampleString};
-use registry_config::{AccessContent, CONTENT_KEY, INDEX_KEY, TokenKey};
+use registry_config::{AccessContent, CONTENT_KEY, Certificate, INDEX_KEY, InvalidTlsPair, TlsPair, TokenKey};
+use zeroize::Zeroizing;
 
 use crate::api;
 use crate::context::Context;
@@ -43,6 +44,7 @@ pub(super) struct Snapshot {
     /// Pods of that Deployment.
     pub(super) pods: Vec<Arc<Pod>>,
     pub(super) claim: Claim,
+    pub(super) certificate: CertificateSource,
     pub(super) now: Timestamp,
 }
 
@@ -59,6 +61,20 @@ pub(super) enum Source {
     Present { uid: String, resource_version: String },
 }
 
+/// The Secret that a certificate is read from.
+pub(super) enum CertificateSource {
+    /// The Registry has no TLS.
+    NotNeeded,
+    /// It does not exist.
+    Missing,
+    /// It exists, but is of another type than `kubernetes.io/tls`.
+    WrongType(String),
+    /// It holds no pair that the registry could use; why.
+    Unusable(InvalidTlsPair),
+    /// It holds this certificate, and the key that belongs to it.
+    Usable(Certificate),
+}
+
 /// The published index as a pass found it.
 pub(super) enum LiveIndex {
     Absent,
@@ -71,7 +87,7 @@ pub(super) enum LiveIndex {
     Read {
         revision: u64,
         digest: String,
-        content: AccessContent,
+        content: Box<AccessContent>,
         secret: SecretVersion,
     },
 }
@@ -139,6 +155,7 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
     let (deployment, service) = (own("Deployment"), own("Service"));
     let pods = pods_of(deployment.as_deref(), context);
     let claim = claim(&registry, &namespace, context).await?;
+    let certificate = certificate(&registry, &secrets).await?;
     let highest_reported = context.proofs.highest(&reference);
     Ok(Snapshot {
         state: LiveState::read(state.as_ref(), &context.settings.installation),
@@ -154,6 +171,7 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         service,
         pods,
         claim,
+        certificate,
     })
 }
 
@@ -263,6 +281,30 @@ async fn source(
     }))
 }
 
+/// Reads the certificate. Neither it nor its key is kept.
+async fn certificate(registry: &Registry, secrets: &Api<Secret>) -> Result<CertificateSource, api::Error> {
+    let Some(tls) = &registry.spec.tls else {
+        return Ok(CertificateSource::NotNeeded);
+    };
+    let name = &tls.secret_ref.name;
+    let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
+    let Some(mut secret) = found else {
+        return Ok(CertificateSource::Missing);
+    };
+    if secret.type_.as_deref() != Some(secret_types::TLS) {
+        return Ok(CertificateSource::WrongType(secret.type_.unwrap_or_default()));
+    }
+    let mut take = |key: &str| {
+        let value = secret.data.as_mut().and_then(|data| data.remove(key));
+        Zeroizing::new(value.unwrap_or_default().0)
+    };
+    let (certificate, key) = (take("tls.crt"), take("tls.key"));
+    Ok(match TlsPair::parse(&certificate, &key) {
+        Ok(pair) => CertificateSource::Usable(pair.certificate),
+        Err(why) => CertificateSource::Unusable(why),
+    })
+}
+
 fn read_index(secret: Option<&Secret>) -> LiveIndex {
     let Some(secret) = secret else { return LiveIndex::Absent };
     if secret.type_.as_deref() != Some(secret_types::ACCESS) {
@@ -280,7 +322,7 @@ fn read_index(secret: Option<&Secret>) -> LiveIndex {
         Ok((index, access)) => LiveIndex::Read {
             revision: index.revision,
             digest: index.digest.unwrap_or_default(),
-            content: access.content,
+            content: Box::new(access.content),
             secret: version,
         },
         Err(_) => LiveIndex::Unreadable { secret: version },

@@ -1,5 +1,6 @@
 //! What a pass found, in words: the outcome for identities and policies, and the Registry's own status.
 
+mod certificate;
 mod pods;
 
 use std::collections::{HashMap, HashSet};
@@ -188,6 +189,7 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
 
     let accepted = accepted(findings);
     let storage_ready = storage_ready(snapshot);
+    let certificate = certificate::ready(registry, &snapshot.certificate, snapshot.now);
     let resolved = match (&snapshot.claim, workload.map(|workload| &workload.storage)) {
         (Claim::Absent, Some(Storage::ExistingClaim { name })) => Verdict::no(
             reasons::CLAIM_NOT_FOUND,
@@ -195,9 +197,12 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
                 "PersistentVolumeClaim `{name}` does not exist in this namespace; create it, or give `size` instead of `claimName`"
             ),
         ),
-        _ => Verdict::yes(reasons::RESOLVED, ""),
+        _ => match &certificate {
+            Some(verdict) if certificate::is_unresolved(&snapshot.certificate) => verdict.clone(),
+            _ => Verdict::yes(reasons::RESOLVED, ""),
+        },
     };
-    let ready = ready(findings, [&accepted, &resolved, &storage_ready]);
+    let ready = ready(findings, [&accepted, &resolved, &storage_ready], certificate.as_ref());
     let special = special(findings);
     let mut verdicts = vec![
         (types::READY, &ready),
@@ -206,6 +211,7 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
         (types::PROGRAMMED, &proof.verdict),
         (types::STORAGE_READY, &storage_ready),
     ];
+    verdicts.extend(certificate.iter().map(|verdict| (types::CERTIFICATE_READY, verdict)));
     verdicts.extend(special.iter().map(|(type_, verdict)| (*type_, verdict)));
 
     let before = registry.status.as_ref().map_or(&[][..], |status| &status.conditions);
@@ -239,7 +245,11 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
 }
 
 /// Whether the registry does what it is for; else the first thing that keeps it from that.
-fn ready(findings: &Findings<'_>, [accepted, resolved, storage_ready]: [&Verdict; 3]) -> Verdict {
+fn ready(
+    findings: &Findings<'_>,
+    [accepted, resolved, storage_ready]: [&Verdict; 3],
+    certificate: Option<&Verdict>,
+) -> Verdict {
     let Findings {
         snapshot,
         application,
@@ -259,7 +269,15 @@ fn ready(findings: &Findings<'_>, [accepted, resolved, storage_ready]: [&Verdict
             "spec.replicas is 0: the registry is stopped and its data kept",
         );
     }
-    if !resolved.is_yes() {
+    let serves = snapshot.pods.iter().any(|pod| is_ready(pod));
+    // Pods that have a certificate already go on with it.
+    let certificate = certificate
+        .filter(|verdict| verdict.holds == Some(false) && (!serves || verdict.reason == reasons::CERTIFICATE_EXPIRED));
+    if let Some(certificate) = certificate {
+        return certificate.clone();
+    }
+    let goes_on = serves && certificate::is_unresolved(&snapshot.certificate);
+    if !resolved.is_yes() && !goes_on {
         return resolved.clone();
     }
     if storage_ready.holds == Some(false) {
@@ -268,7 +286,7 @@ fn ready(findings: &Findings<'_>, [accepted, resolved, storage_ready]: [&Verdict
     if let Some(trouble) = &application.trouble {
         return trouble.clone();
     }
-    if !snapshot.pods.iter().any(|pod| is_ready(pod)) {
+    if !serves {
         let starting = || Verdict::no(reasons::PROGRESSING, "the Pod is starting");
         return pods::trouble(&snapshot.pods).unwrap_or_else(starting);
     }
@@ -291,11 +309,12 @@ fn special(findings: &Findings<'_>) -> Vec<(&'static str, Verdict)> {
             special.push((type_, Verdict::yes(reason, message)));
         }
     };
+    let ended_in_front = spec
+        .external_url
+        .as_deref()
+        .is_some_and(|url| url.starts_with("https://"));
     add(
-        !spec
-            .external_url
-            .as_deref()
-            .is_some_and(|url| url.starts_with("https://")),
+        spec.tls.is_none() && !ended_in_front,
         types::INSECURE,
         reasons::NO_TLS,
         "clients send passwords and tokens in clear text; fine on 127.0.0.1 and for trying out",
@@ -364,10 +383,19 @@ fn storage_ready(snapshot: &Snapshot) -> Verdict {
 fn endpoints(findings: &Findings<'_>) -> Endpoints {
     let registry = &findings.snapshot.registry;
     let workload = findings.plan.workload.as_ref().ok();
-    let port = workload.map_or(80, |workload| workload.service_port);
-    let suffix = if port == 80 { String::new() } else { format!(":{port}") };
+    let (scheme, default_port) = if registry.spec.tls.is_some() {
+        ("https", 443)
+    } else {
+        ("http", 80)
+    };
+    let port = workload.map_or(default_port, |workload| workload.service_port);
+    let suffix = if port == default_port {
+        String::new()
+    } else {
+        format!(":{port}")
+    };
     let internal = format!(
-        "http://{}.{}.svc{suffix}",
+        "{scheme}://{}.{}.svc{suffix}",
         registry.name_any(),
         registry.namespace().unwrap_or_default()
     );
@@ -383,12 +411,12 @@ fn endpoints(findings: &Findings<'_>) -> Endpoints {
                     .pods
                     .iter()
                     .find_map(|pod| pod.status.as_ref()?.host_ip.clone())?;
-                Some(format!("http://{node}:{port}"))
+                Some(format!("{scheme}://{node}:{port}"))
             }
             ServiceType::LoadBalancer => {
                 let ingress = &service["status"]["loadBalancer"]["ingress"][0];
                 let host = ingress["hostname"].as_str().or_else(|| ingress["ip"].as_str())?;
-                Some(format!("http://{host}{suffix}"))
+                Some(format!("{scheme}://{host}{suffix}"))
             }
         }
     };

@@ -2,6 +2,7 @@
 
 mod identities;
 mod policies;
+mod settings;
 
 #[cfg(test)]
 mod tests;
@@ -11,19 +12,19 @@ use std::collections::BTreeMap;
 use crds::{Registry, Retention, ServiceType, reasons};
 use kube::ResourceExt;
 use registry_config::{
-    AccessContent, DurationText, IdentityEntry, ManifestSettings, MissingReferences, PackError, PolicyEntry,
-    TokenSettings, digest_of, pack,
+    AccessContent, DurationText, IdentityEntry, PackError, PolicyEntry, TokenSettings, digest_of, pack,
 };
 
 use crate::hashing::HashJob;
 use crate::names;
 use crate::outcome::Verdict;
 use crate::registry::elsewhere;
-use crate::registry::snapshot::{LiveIndex, Snapshot};
+use crate::registry::snapshot::{CertificateSource, LiveIndex, Snapshot};
 use crate::settings::Settings;
 use crate::state::{LiveState, State};
 use identities::Identity;
 use policies::Judged;
+use settings::Reloadable;
 
 /// What should be.
 pub(super) struct Plan {
@@ -35,6 +36,8 @@ pub(super) struct Plan {
     pub(super) content: AccessContent,
     /// The revision of the document if it is published now.
     pub(super) next_revision: u64,
+    /// Whether a certificate is wanted whose Secret is not there, or is of a type that no watch tells of.
+    pub(super) certificate_missing: bool,
     /// What was found about each identity, by UID.
     pub(super) identities: BTreeMap<String, Identity>,
     /// What was found about each policy, by UID.
@@ -58,6 +61,8 @@ pub(super) struct Workload {
     pub(super) service_type: ServiceType,
     pub(super) service_port: i32,
     pub(super) node_port: Option<i32>,
+    /// The Secret with the certificate; without one there is no TLS.
+    pub(super) tls_secret: Option<String>,
 }
 
 /// Where the Pods keep blobs and manifests.
@@ -84,7 +89,7 @@ impl Plan {
 
     /// Whether something is missing whose coming no watch may tell of.
     pub(super) fn has_unresolved(&self) -> bool {
-        self.identities.values().any(|identity| !identity.resolved.is_yes())
+        self.identities.values().any(|identity| !identity.resolved.is_yes()) || self.certificate_missing
     }
 }
 
@@ -130,10 +135,11 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let next_revision = next_revision(snapshot, &state);
     let mut identities = identities::judge(snapshot, &state, next_revision);
     let mut policies = policies::judge(snapshot, &state);
-    let mut content = content(registry, &state, &identities, &policies);
+    let reloadable = Reloadable::of(registry);
+    let mut content = content(registry, &reloadable, &state, &identities, &policies);
     if let Err(PackError::TooLarge(bytes)) = pack(&content, next_revision) {
         refuse_additions(snapshot, &mut identities, &mut policies, bytes);
-        content = self::content(registry, &state, &identities, &policies);
+        content = self::content(registry, &reloadable, &state, &identities, &policies);
     }
     let manage = match foreign.or(paused) {
         Some(why) => Manage::Nothing { why },
@@ -142,10 +148,14 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         },
     };
     Plan {
-        workload: workload(registry, settings),
+        workload: reloadable.accepted.and_then(|()| workload(registry, settings)),
         manage,
         content,
         next_revision,
+        certificate_missing: matches!(
+            snapshot.certificate,
+            CertificateSource::Missing | CertificateSource::WrongType(_)
+        ),
         identities,
         policies,
     }
@@ -173,6 +183,7 @@ pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool 
 
 fn content(
     registry: &Registry,
+    reloadable: &Reloadable,
     state: &State,
     identities: &BTreeMap<String, Identity>,
     policies: &BTreeMap<String, Judged>,
@@ -199,24 +210,15 @@ fn content(
         ),
         issuer: registry.uid().unwrap_or_default(),
         external_url: spec.external_url.clone(),
+        cors: reloadable.cors.clone(),
+        trusted_proxies: reloadable.trusted_proxies.clone(),
         token: TokenSettings {
             lifetime,
             keys: state.keys.clone(),
         },
-        manifests: ManifestSettings {
-            missing_references: missing_references(registry),
-        },
+        manifests: reloadable.manifests.clone(),
         identities: listed,
         policies: in_force,
-    }
-}
-
-fn missing_references(registry: &Registry) -> MissingReferences {
-    let manifests = registry.spec.manifests.as_ref();
-    match manifests.and_then(|manifests| manifests.missing_references) {
-        None | Some(crds::MissingReferences::Refuse) => MissingReferences::Refuse,
-        Some(crds::MissingReferences::AllowInIndexes) => MissingReferences::AllowInIndexes,
-        Some(crds::MissingReferences::Allow) => MissingReferences::Allow,
     }
 }
 
@@ -340,13 +342,16 @@ fn workload(registry: &Registry, settings: &Settings) -> Result<Workload, Verdic
             ));
         }
     };
+    let tls_secret = spec.tls.as_ref().map(|tls| tls.secret_ref.name.clone());
+    let default_port = if tls_secret.is_some() { 443 } else { 80 };
     let service = spec.expose.clone().unwrap_or_default().service.unwrap_or_default();
     Ok(Workload {
         image,
         replicas: spec.replicas,
         storage,
         service_type: service.type_.unwrap_or(ServiceType::ClusterIP),
-        service_port: service.port.unwrap_or(80),
+        service_port: service.port.unwrap_or(default_port),
         node_port: service.node_port,
+        tls_secret,
     })
 }

@@ -7,7 +7,7 @@ use registry_policy::{Action, Effect, Role, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError};
-use crate::{DurationText, PasswordHash};
+use crate::{Cors, DurationText, PasswordHash};
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
 /// is not kept beside the index.
@@ -57,6 +57,13 @@ pub struct AccessContent {
     /// scheme and Host of each request.
     #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
     pub external_url: Option<String>,
+    /// Which pages of other origins may use the registry from a browser. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// Networks whose addresses are those of proxies of ours, such as `10.0.0.0/8`: what they say in `X-Forwarded-For`,
+    /// `-Proto`, `-Host` and `-Port` is believed, and what others say is not. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
     /// The registry's own tokens.
     #[serde(default)]
     pub token: TokenSettings,

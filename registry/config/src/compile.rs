@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ipnet::IpNet;
 use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, RepositoryPattern, Rule};
 
 use crate::{AccessContent, IdentityEntry, PolicyEntry, Problem, RuleEntry, TokenSettings};
@@ -13,6 +14,8 @@ pub struct Access {
     pub content: AccessContent,
     /// Its policies, compiled.
     pub policies: PolicySet,
+    /// The networks of proxies that are believed.
+    pub trusted_proxies: Vec<IpNet>,
     by_username: HashMap<String, usize>,
 }
 
@@ -24,12 +27,26 @@ impl Access {
     pub fn compile(content: AccessContent) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         check_token(&content.token, &mut problems);
+        if let Some(cors) = &content.cors {
+            problems.extend(cors.problems().into_iter().map(|problem| Problem {
+                path: format!("cors.{}", problem.path),
+                ..problem
+            }));
+        }
+        let trusted_proxies = parse_networks(&content.trusted_proxies).unwrap_or_else(|found| {
+            problems.extend(found.into_iter().map(|problem| Problem {
+                path: format!("trustedProxies{}", problem.path),
+                ..problem
+            }));
+            Vec::new()
+        });
         let by_username = check_identities(&content.identities, &mut problems);
         let policies = compile_policies(&content.policies, &mut problems);
         if problems.is_empty() {
             Ok(Self {
                 content,
                 policies,
+                trusted_proxies,
                 by_username,
             })
         } else {
@@ -43,6 +60,24 @@ impl Access {
             .get(username)
             .map(|&index| &self.content.identities[index])
     }
+}
+
+/// Reads networks as people write them.
+///
+/// # Errors
+/// Each one that is none, with its index, such as `[2]`, as its path.
+pub fn parse_networks(networks: &[String]) -> Result<Vec<IpNet>, Vec<Problem>> {
+    let (mut parsed, mut problems) = (Vec::new(), Vec::new());
+    for (index, network) in networks.iter().enumerate() {
+        match network.parse::<IpNet>() {
+            Ok(network) => parsed.push(network.trunc()),
+            Err(_) => problems.push(Problem::new(
+                format!("[{index}]"),
+                format!("`{network}` is not a network: write address and length, for example `10.0.0.0/8`, and one address as `192.0.2.1/32`"),
+            )),
+        }
+    }
+    if problems.is_empty() { Ok(parsed) } else { Err(problems) }
 }
 
 fn check_token(token: &TokenSettings, problems: &mut Vec<Problem>) {

@@ -8,7 +8,9 @@
 //! This crate owns the format, its versions and its checks. It reads no file and knows no Kubernetes.
 
 mod access;
+mod certificate;
 mod compile;
+mod cors;
 mod document;
 mod duration;
 mod password;
@@ -20,10 +22,12 @@ pub use access::{
     AccessContent, AccessIndex, IdentityEntry, ManifestSettings, MissingReferences, PasswordEntry, PolicyEntry,
     RuleEntry, TokenKey, TokenSettings,
 };
-pub use compile::Access;
+pub use certificate::{Certificate, InvalidTlsPair, TlsPair};
+pub use compile::{Access, parse_networks};
+pub use cors::Cors;
 pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};
 pub use duration::{DurationText, InvalidDuration};
 pub use password::{HashCost, InvalidPasswordHash, PasswordHash};
 pub use problem::Problem;
-pub use server::{AccessSecret, FilesystemStorage, ServerConfig, Storage};
+pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles};
 pub use slots::{CONTENT_KEY, INDEX_KEY, MAX_CONTENT_BYTES, PackError, digest_of, index_from_secret, pack};

@@ -1,11 +1,13 @@
 //! The server document: what the registry must know before it can listen, and what needs a restart to change.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError};
+use crate::{DurationText, Problem};
 
 /// The server document, `kind: ServerConfig`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +22,70 @@ pub struct ServerConfig {
     /// Address and port of `/livez`, `/readyz`, `/status` and `/metrics`. Never the one of `listen`: what stands there is
     /// not for clients.
     pub admin_listen: SocketAddr,
+    /// The certificate of the registry API. Absent: clients talk to it without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+    /// How much one client, and all together, may ask of the process.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     /// Where blobs and manifests are kept.
     pub storage: Storage,
     /// The Secret that holds the access document, in a cluster. Absent stand-alone, where `--access` names a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_secret: Option<AccessSecret>,
+}
+
+/// The files of a certificate and its private key, in PEM. They are followed while the registry runs: a pair that cannot
+/// be used changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The server's certificate, followed by those that lead to its authority.
+    pub certificate: PathBuf,
+    /// The private key, not encrypted.
+    pub private_key: PathBuf,
+}
+
+/// How much one client, and all together, may ask of the process, and how long a connection may be silent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once; more wait until one ends. Default 10000.
+    pub connections: NonZeroU32,
+    /// Connections at once from one address that is not a trusted proxy's; more are closed. Many clients may share an
+    /// address. Default 2000.
+    pub connections_per_address: NonZeroU32,
+    /// Downloads and other readings at once of one identity, or of one address without one; more are answered with 429.
+    /// Default 2000.
+    pub requests_per_identity: NonZeroU32,
+    /// How long a connection may take for its first byte, with TLS for the whole handshake. Default `10s`.
+    pub handshake_timeout: DurationText,
+    /// How long the head of a request may take, and how long a connection may be idle. Default `60s`.
+    pub idle_timeout: DurationText,
+    /// How long a body may stand still, in either direction. There is no limit on a transfer that moves. Default `60s`.
+    pub stall_timeout: DurationText,
+}
+
+impl Limits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const fn count(number: u32) -> NonZeroU32 {
+            NonZeroU32::MIN.saturating_add(number - 1)
+        }
+        Self {
+            connections: count(10_000),
+            connections_per_address: count(2_000),
+            requests_per_identity: count(2_000),
+            handshake_timeout: DurationText::from_secs(10),
+            idle_timeout: DurationText::from_secs(60),
+            stall_timeout: DurationText::from_secs(60),
+        }
+    }
 }
 
 /// Where blobs and manifests are kept: exactly one kind.
@@ -69,6 +130,34 @@ impl ServerConfig {
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
         document::parse(Self::KIND, text)
     }
+
+    /// What is wrong with the document although each value alone is well formed.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.listen == self.admin_listen && self.listen.port() != 0 {
+            let message = "the admin port must not be the one that clients reach: give it another port";
+            problems.push(Problem::new("adminListen", message));
+        }
+        let Limits {
+            handshake_timeout,
+            idle_timeout,
+            stall_timeout,
+            ..
+        } = self.limits;
+        for (field, timeout) in [
+            ("handshakeTimeout", handshake_timeout),
+            ("idleTimeout", idle_timeout),
+            ("stallTimeout", stall_timeout),
+        ] {
+            if timeout.get().is_zero() {
+                problems.push(Problem::new(
+                    format!("limits.{field}"),
+                    "give at least `1s`: nobody could ever answer in no time",
+                ));
+            }
+        }
+        problems
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +174,21 @@ mod tests {
             Storage::Filesystem(FilesystemStorage { root: "/data".into() })
         );
         assert_eq!(config.access_secret, None);
+    }
+
+    #[test]
+    fn what_is_left_out_of_the_limits_has_its_default_and_no_time_at_all_is_a_problem() {
+        let config = ServerConfig::parse(&format!("{GOOD}limits:\n  connections: 5\n  stallTimeout: 0s\n")).unwrap();
+        let limits = Limits {
+            connections: NonZeroU32::new(5).unwrap(),
+            stall_timeout: DurationText::from_secs(0),
+            ..Limits::default()
+        };
+        assert_eq!(config.limits, limits);
+        assert_eq!(limits.connections_per_address.get(), 2_000);
+        let problems: Vec<String> = config.problems().into_iter().map(|problem| problem.path).collect();
+        assert_eq!(problems, ["limits.stallTimeout"]);
+        assert!(ServerConfig::parse(&format!("{GOOD}limits:\n  connections: 0\n")).is_err());
     }
 
     #[test]

@@ -1,27 +1,15 @@
 //! The access document as a file: read at start, and again whenever it changes.
-//!
-//! The directory is watched, not the file: editors and the kubelet replace files and symbolic links instead of writing
-//! into them. A slow look at the file's attributes finds what the watch cannot see, such as a change behind a link that
-//! leads elsewhere.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use registry_config::{Access, AccessIndex, DocumentError, digest_of};
-use tokio::sync::Notify;
 
 use super::{Current, Snapshot, state};
 use crate::position;
-
-/// How long a file must be left alone before it is read: some editors write in several steps.
-const SETTLE: Duration = Duration::from_millis(20);
-/// How often the file's attributes are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+use crate::watch::Watch;
 
 /// Why the file is not in force.
 #[derive(Debug, thiserror::Error)]
@@ -97,21 +85,10 @@ pub async fn load(path: &Path, current: &Current) -> Result<(), Error> {
 /// Puts each later version of the document at `path` in force, for as long as the process runs. A version that is
 /// refused is logged and changes nothing.
 pub async fn follow(path: PathBuf, current: Arc<Current>) {
-    let changed = Arc::new(Notify::new());
-    let _watch = watch(&path, &changed);
-    let mut seen = None;
+    let mut watch = Watch::new(vec![path.clone()]);
     loop {
-        let attributes = attributes(&path);
-        if seen != attributes {
-            // The first turn of the loop only learns how the file looked like when it was loaded, or just after; reading
-            // it once more costs little and misses nothing.
-            seen = attributes;
-            reload(&path, &current).await;
-        }
-        tokio::select! {
-            () = changed.notified() => tokio::time::sleep(SETTLE).await,
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        watch.changed().await;
+        reload(&path, &current).await;
     }
 }
 
@@ -140,43 +117,4 @@ async fn reload(path: &Path, current: &Arc<Current>) {
             current.refuse(None, "the file cannot be read".to_owned());
         }
     }
-}
-
-/// What changes when a file is written to or replaced.
-#[derive(PartialEq, Eq)]
-struct Attributes {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-fn attributes(path: &Path) -> Option<Attributes> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(Attributes {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
-}
-
-/// Watches the directory that `path` is in. Without a watch, which the system may refuse when it has too many, the slow
-/// look remains.
-fn watch(path: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let changed = changed.clone();
-    let notify = move |_: notify::Result<notify::Event>| changed.notify_one();
-    let watcher = notify::recommended_watcher(notify).and_then(|mut watcher| {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watcher
-        .inspect_err(|error| tracing::warn!(%error, "cannot watch the access document's directory; looking every {LOOK:?} instead"))
-        .ok()
 }

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use registry_config::{DocumentError, ServerConfig};
+use registry_config::{DocumentError, Problem, ServerConfig};
 
 use super::CheckArguments;
 use crate::access::file;
-use crate::position;
 use crate::token::Key;
+use crate::{position, tls};
 
 /// Prints every problem of the documents.
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
@@ -36,21 +36,24 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 
 fn server_problems(path: &Path) -> anyhow::Result<Vec<String>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(match server_config(&text) {
-        Ok(_) => Vec::new(),
-        Err(error) => position::describe(path, &text, "", &error),
-    })
+    let problems = |config: ServerConfig| {
+        let tls = config.tls.and_then(|files| tls::pair(&files).err());
+        tls.map(|why| DocumentError::Invalid(vec![Problem::new("tls", why)]))
+    };
+    Ok(
+        match server_config(&text).and_then(|config| problems(config).map_or(Ok(()), Err)) {
+            Ok(()) => Vec::new(),
+            Err(error) => position::describe(path, &text, "", &error),
+        },
+    )
 }
 
 /// Parses a server document and checks what its parts say together.
 pub(super) fn server_config(text: &str) -> Result<ServerConfig, DocumentError> {
     let config = ServerConfig::parse(text)?;
-    if config.listen == config.admin_listen && config.listen.port() != 0 {
-        let message = "the admin port must not be the one that clients reach: give it another port";
-        return Err(DocumentError::Invalid(vec![registry_config::Problem::new(
-            "adminListen",
-            message,
-        )]));
+    let problems = config.problems();
+    if !problems.is_empty() {
+        return Err(DocumentError::Invalid(problems));
     }
     Ok(config)
 }

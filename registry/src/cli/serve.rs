@@ -20,10 +20,12 @@ use crate::admin::{self, Admin};
 use crate::authenticate::Authenticator;
 use crate::metrics::Metrics;
 use crate::password::Passwords;
+use crate::server::{Limits, Server};
 use crate::service::Service;
 use crate::store::{FilesystemStore, Store};
+use crate::tls::Certificates;
 use crate::token::{Key, Tokens};
-use crate::{logging, position, server};
+use crate::{logging, position};
 
 /// Stack of each thread: an expression may nest as deep as its checks allow.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -82,7 +84,19 @@ async fn serve(config: ServerConfig, source: Source, drain: Duration) -> anyhow:
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let stopping = Arc::new(AtomicBool::new(false));
 
+    let certificates = config
+        .tls
+        .clone()
+        .map(|files| Certificates::read(files, metrics.clone()));
+    let tls = certificates.as_ref().map(Certificates::acceptor).transpose();
+    let tls = tls.context("cannot set up TLS")?;
+    let follow_certificates = certificates.clone().map_or_else(
+        || tokio::spawn(std::future::pending()),
+        |certificates| tokio::spawn(certificates.follow()),
+    );
+
     let admin = Admin {
+        certificates,
         current: current.clone(),
         store: store.clone(),
         metrics: metrics.clone(),
@@ -100,7 +114,13 @@ async fn serve(config: ServerConfig, source: Source, drain: Duration) -> anyhow:
         tokens: Tokens::default(),
         metrics,
     };
-    let service = Arc::new(Service { store, authenticator });
+    let readings = config.limits.requests_per_identity.get() as usize;
+    let server = Server {
+        service: Arc::new(Service::new(store, authenticator, readings)),
+        tls,
+        limits: Limits::from(&config.limits),
+        drain,
+    };
 
     let stop = async move {
         tokio::select! {
@@ -110,9 +130,10 @@ async fn serve(config: ServerConfig, source: Source, drain: Duration) -> anyhow:
         stopping.store(true, Ordering::Relaxed);
     };
     tokio::select! {
-        () = server::serve(listener, service, stop, drain) => Ok(()),
+        () = server.serve(listener, stop) => Ok(()),
         // Neither ends by itself. A registry that no longer follows its document would let revoked users in.
         ended = follower => bail!("the access document is no longer followed: {ended:?}"),
+        ended = follow_certificates => bail!("the TLS certificate is no longer followed: {ended:?}"),
         ended = admin => bail!("the admin port is no longer served: {ended:?}"),
     }
 }

@@ -1,5 +1,6 @@
 //! What is written about a request when its response has gone out: one line, and the counters.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::authenticate::{Principal, Proof};
 use crate::body::{RequestBody, ResponseBody};
+use crate::concurrency::Place;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::route::Route;
@@ -29,6 +31,7 @@ pub(super) struct Record {
     id: Uuid,
     method: Method,
     started: Instant,
+    client: Option<IpAddr>,
     route: &'static str,
     repository: Option<String>,
     identity: Option<String>,
@@ -37,6 +40,8 @@ pub(super) struct Record {
     received: Arc<AtomicU64>,
     sent: u64,
     metrics: Metrics,
+    /// Held until the response has gone out.
+    place: Option<Place<super::Reader>>,
 }
 
 impl Record {
@@ -45,6 +50,7 @@ impl Record {
             id,
             method,
             started: Instant::now(),
+            client: None,
             route: "unknown",
             repository: None,
             identity: None,
@@ -53,7 +59,21 @@ impl Record {
             received: Arc::default(),
             sent: 0,
             metrics,
+            place: None,
         }
+    }
+
+    pub(super) fn client(&mut self, address: Option<IpAddr>) {
+        self.client = address;
+    }
+
+    pub(super) fn preflight(&mut self) {
+        self.route = "preflight";
+    }
+
+    /// Keeps a place until the response has gone out.
+    pub(super) fn hold(&mut self, place: Option<Place<super::Reader>>) {
+        self.place = place;
     }
 
     pub(super) fn route(&mut self, route: &Route) {
@@ -118,6 +138,7 @@ impl Drop for Record {
         tracing::info!(
             target: TARGET,
             id = %self.id,
+            client = self.client.map(tracing::field::display),
             method = %self.method,
             action = self.route,
             repository = self.repository,

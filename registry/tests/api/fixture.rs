@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use wharfinger_registry::access::{Current, Snapshot};
 use wharfinger_registry::authenticate::Authenticator;
 use wharfinger_registry::body;
+use wharfinger_registry::client::{Connection, Scheme};
 use wharfinger_registry::metrics::Metrics;
 use wharfinger_registry::oci::{self, Digest};
 use wharfinger_registry::password::Passwords;
@@ -24,6 +25,10 @@ use wharfinger_registry::token::{Key, Tokens};
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const PEOPLE: [&str; 5] = ["puller", "pusher", "maintainer", "admin", "nobody"];
+/// How many things an identity may read at once.
+pub(crate) const READINGS: usize = 8;
+/// The address that requests come from where there is no socket.
+const CLIENT: [u8; 4] = [192, 0, 2, 7];
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse";
 
@@ -97,7 +102,7 @@ impl Registry {
         };
         let store = Arc::new(FilesystemStore::open(directory.path()).unwrap());
         Self {
-            service: Arc::new(Service { store, authenticator }),
+            service: Arc::new(Service::new(store, authenticator, READINGS)),
             current,
             metrics,
             directory,
@@ -123,7 +128,7 @@ impl Registry {
         let request = call.0.map(body::full);
         let response = self
             .service
-            .respond(request, Some(([192, 0, 2, 7], 40000).into()))
+            .respond(request, Connection::new((CLIENT, 40000).into(), Scheme::Http))
             .await;
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();

@@ -4,11 +4,15 @@
 #[cfg(test)]
 mod challenges;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod forged_tokens;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
@@ -22,11 +26,15 @@ mod passwords;
 #[cfg(test)]
 mod paths;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod referrers;
 #[cfg(test)]
 mod standalone;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod token_endpoint;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use wharfinger_registry::oci::{Algorithm, Digest};
 
-use crate::fixture::{Answer, Call, INDEX, Image, MANIFEST, PASSWORD, Registry, digest};
+use crate::fixture::{Answer, Call, INDEX, Image, MANIFEST, PASSWORD, Registry, content, digest};
 
 const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
@@ -220,4 +220,33 @@ async fn deleting_a_tag_leaves_the_manifest_and_deleting_the_manifest_takes_its_
         201
     );
     assert_eq!(get(&registry, Method::GET, "v1").await.body, image.manifest_content);
+}
+
+#[tokio::test]
+async fn what_a_manifest_may_lack_is_a_setting() {
+    let registry = Registry::new();
+    let image = registry.seed("team/app", "v1").await;
+    let there =
+        json!({ "mediaType": MANIFEST, "digest": image.manifest.as_str(), "size": image.manifest_content.len() });
+    let nowhere = json!({ "mediaType": MANIFEST, "digest": digest(b"nowhere").as_str(), "size": 7 });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [there, nowhere] });
+    let mut sparse: Value = serde_json::from_slice(&image.manifest_content).unwrap();
+    sparse["layers"][0] = nowhere;
+    let mut wrong = index.clone();
+    wrong["manifests"][0]["size"] = json!(1);
+    for (revision, setting, want) in [
+        (2, "Refuse", (404, 404)),
+        (3, "AllowInIndexes", (201, 404)),
+        (4, "Allow", (201, 201)),
+    ] {
+        let mut content = content();
+        content["manifests"] = json!({ "missingReferences": setting });
+        registry.publish(revision, content);
+        let index = put(&registry, "index", INDEX, index.to_string().as_bytes()).await;
+        let image = put(&registry, "image", MANIFEST, sparse.to_string().as_bytes()).await;
+        assert_eq!((index.status.as_u16(), image.status.as_u16()), want, "{setting}");
+        // What is there must be what the manifest says it is.
+        let wrong = put(&registry, "wrong", INDEX, wrong.to_string().as_bytes()).await;
+        assert_eq!(wrong.error(), (400, "MANIFEST_INVALID".to_owned()), "{setting}");
+    }
 }

@@ -10,13 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
-use wharfinger_registry::server;
+use tokio_rustls::TlsAcceptor;
+use wharfinger_registry::server::{self, Limits};
 
 use crate::fixture::{PASSWORD, Registry, content, digest};
 
 /// A connection that stays open between requests.
 pub(crate) struct Connection {
-    stream: BufReader<TcpStream>,
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 /// What came back over it.
@@ -93,26 +94,31 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
     )
 }
 
-struct Server {
-    registry: Arc<Registry>,
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+/// A registry that listens.
+pub(crate) struct Server {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Server {
-    async fn start() -> Self {
-        let registry = Arc::new(Registry::new());
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Registry::new(), None, Limits::default()).await
+    }
+
+    pub(crate) async fn start_with(registry: Registry, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+        let registry = Arc::new(registry);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let stopped = async move { drop(stopped.await) };
-        let task = tokio::spawn(server::serve(
-            listener,
-            registry.service.clone(),
-            stopped,
-            Duration::from_secs(10),
-        ));
+        let server = server::Server {
+            service: registry.service.clone(),
+            tls,
+            limits,
+            drain: Duration::from_secs(10),
+        };
+        let task = tokio::spawn(server.serve(listener, async move { drop(stopped.await) }));
         Self {
             registry,
             address,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crds::Registry;
 use kube::ResourceExt;
-use registry_config::{AccessSecret, FORMAT_VERSION, FilesystemStorage, ServerConfig, Storage};
+use registry_config::{AccessSecret, FORMAT_VERSION, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -19,6 +19,11 @@ pub(super) fn render(registry: &Registry) -> Draft {
         format_version: FORMAT_VERSION,
         listen: any(names::REGISTRY_PORT),
         admin_listen: any(names::ADMIN_PORT),
+        tls: registry.spec.tls.is_some().then(|| TlsFiles {
+            certificate: format!("{}/tls.crt", names::TLS_DIR).into(),
+            private_key: format!("{}/tls.key", names::TLS_DIR).into(),
+        }),
+        limits: Limits::default(),
         storage: Storage::Filesystem(FilesystemStorage {
             root: names::DATA_DIR.into(),
         }),

@@ -37,7 +37,7 @@ pub(super) fn render(registry: &Registry, workload: &Workload, config: &str) -> 
 }
 
 fn pod(name: &str, registry: &Registry, workload: &Workload, config: &str) -> Value {
-    json!({
+    let mut pod = json!({
         "serviceAccountName": names::pod_account(name),
         "automountServiceAccountToken": true,
         "enableServiceLinks": false,
@@ -57,7 +57,15 @@ fn pod(name: &str, registry: &Registry, workload: &Workload, config: &str) -> Va
             { "name": "saved", "emptyDir": { "medium": "Memory", "sizeLimit": "16Mi" } },
             storage::volume(name, &workload.storage),
         ],
-    })
+    });
+    if let (Some(secret), Some(volumes)) = (&workload.tls_secret, pod["volumes"].as_array_mut()) {
+        // The whole Secret, so that the kubelet replaces it in place; optional, so that a Pod without a certificate starts
+        // and says what it lacks.
+        let items = ["tls.crt", "tls.key"].map(|key| json!({ "key": key, "path": key }));
+        let source = json!({ "secretName": secret, "optional": true, "defaultMode": 0o440, "items": items });
+        volumes.push(json!({ "name": "tls", "secret": source }));
+    }
+    pod
 }
 
 fn container(registry: &Registry, workload: &Workload) -> Value {
@@ -69,7 +77,7 @@ fn container(registry: &Registry, workload: &Workload) -> Value {
             "timeoutSeconds": 5,
         })
     };
-    json!({
+    let mut container = json!({
         "name": "registry",
         "image": workload.image,
         "imagePullPolicy": "IfNotPresent",
@@ -94,7 +102,11 @@ fn container(registry: &Registry, workload: &Workload) -> Value {
             { "name": "saved", "mountPath": names::SAVED_DIR },
             { "name": "data", "mountPath": names::DATA_DIR },
         ],
-    })
+    });
+    if let (Some(_), Some(mounts)) = (&workload.tls_secret, container["volumeMounts"].as_array_mut()) {
+        mounts.push(json!({ "name": "tls", "mountPath": names::TLS_DIR, "readOnly": true }));
+    }
+    container
 }
 
 fn resources(given: Option<&Resources>) -> Value {

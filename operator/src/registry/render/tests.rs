@@ -25,6 +25,7 @@ fn workload(storage: Storage) -> Workload {
         service_type: ServiceType::ClusterIP,
         service_port: 80,
         node_port: None,
+        tls_secret: None,
     }
 }
 
@@ -103,4 +104,38 @@ fn nothing_but_the_image_ties_a_pod_to_the_version_of_the_operator() {
     let objects = rendered(&registry, &workload(Storage::EmptyDir { size_limit: None }));
     let template = objects.last().unwrap()["spec"]["template"].to_string();
     assert_eq!(template.matches(env!("CARGO_PKG_VERSION")).count(), 1, "{template}");
+}
+
+#[test]
+fn a_certificate_is_mounted_as_a_whole_and_named_in_the_server_document() {
+    let registry = registry(&json!({ "storage": { "emptyDir": {} }, "tls": { "secretRef": { "name": "cert" } } }));
+    let secured = Workload {
+        tls_secret: Some("cert".into()),
+        ..workload(Storage::EmptyDir { size_limit: None })
+    };
+    let objects = rendered(&registry, &secured);
+    let pod = &objects.last().unwrap()["spec"]["template"]["spec"];
+    let volume = pod["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|volume| volume["name"] == "tls")
+        .unwrap();
+    assert_eq!(
+        (&volume["secret"]["secretName"], &volume["secret"]["optional"]),
+        (&json!("cert"), &json!(true))
+    );
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "tls").unwrap();
+    assert!(
+        mount.get("subPath").is_none(),
+        "the kubelet never replaces what is mounted by subPath"
+    );
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        assert_eq!(pod["containers"][0][probe]["httpGet"]["port"], "admin");
+    }
+    let config = objects.iter().find(|object| object["kind"] == "ConfigMap").unwrap();
+    let config = registry_config::ServerConfig::parse(config["data"]["server.yaml"].as_str().unwrap()).unwrap();
+    let directory = std::path::Path::new(mount["mountPath"].as_str().unwrap());
+    assert_eq!(config.tls.unwrap().private_key, directory.join("tls.key"));
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Manage, Plan, validate};
 use crate::hashing::HashResult;
-use crate::registry::snapshot::{Claim, LiveIndex, Snapshot, Source};
+use crate::registry::snapshot::{CertificateSource, Claim, LiveIndex, Snapshot, Source};
 use crate::settings::{LogFormat, Settings};
 use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
 
@@ -59,6 +59,7 @@ fn snapshot() -> Snapshot {
         service: None,
         pods: Vec::new(),
         claim: Claim::NotNeeded,
+        certificate: CertificateSource::NotNeeded,
         now: Timestamp::from_millisecond(1_000_000).unwrap(),
     }
 }
@@ -380,7 +381,7 @@ fn over_the_limit_additions_are_refused_and_removals_go_out() {
     over.index = LiveIndex::Read {
         revision: 1,
         digest: String::new(),
-        content: fits.content.clone(),
+        content: Box::new(fits.content.clone()),
         secret: SecretVersion { resource_version: None },
     };
     over.identities.remove(0);
@@ -403,7 +404,7 @@ fn a_revision_is_above_everything_ever_seen() {
     snapshot.index = LiveIndex::Read {
         revision: 6_000_000,
         digest: String::new(),
-        content: validate(&snapshot, &settings()).content,
+        content: Box::new(validate(&snapshot, &settings()).content),
         secret: SecretVersion { resource_version: None },
     };
     assert_eq!(validate(&snapshot, &settings()).next_revision, 6_000_001, "the index");

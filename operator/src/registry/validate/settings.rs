@@ -1,0 +1,153 @@
+//! Settings that the registry takes over while it runs, checked by the function that the registry itself calls.
+
+use crds::{Registry, reasons};
+use registry_config::{Cors, ManifestSettings, MissingReferences, Problem, parse_networks};
+
+use crate::outcome::Verdict;
+
+/// Settings for the access document.
+pub(super) struct Reloadable {
+    pub(super) cors: Option<Cors>,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) manifests: ManifestSettings,
+    /// What is wrong with them. The schema admits only good ones; anything else would be an object older than the schema,
+    /// and is left out of the document, which the registry would refuse as a whole.
+    pub(super) accepted: Result<(), Verdict>,
+}
+
+impl Reloadable {
+    pub(super) fn of(registry: &Registry) -> Self {
+        let spec = &registry.spec;
+        let mut problems = Vec::new();
+        let cors = spec.cors.as_ref().and_then(|cors| match self::cors(cors) {
+            Ok(cors) => Some(cors),
+            Err(found) => {
+                problems.extend(within("spec.cors.", found));
+                None
+            }
+        });
+        let proxies = spec.auth.as_ref().and_then(|auth| auth.trusted_proxies.as_ref());
+        let mut trusted_proxies = proxies.map(|proxies| proxies.cidrs.clone()).unwrap_or_default();
+        if let Err(found) = parse_networks(&trusted_proxies) {
+            problems.extend(within("spec.auth.trustedProxies.cidrs", found));
+            trusted_proxies.clear();
+        }
+        let accepted = match problems.as_slice() {
+            [] => Ok(()),
+            problems => Err(Verdict::no(reasons::INVALID, problems.join("; "))),
+        };
+        Self {
+            cors,
+            trusted_proxies,
+            manifests: manifests(registry),
+            accepted,
+        }
+    }
+}
+
+fn within(path: &str, problems: Vec<Problem>) -> impl Iterator<Item = String> {
+    problems.into_iter().map(move |problem| format!("{path}{problem}"))
+}
+
+fn manifests(registry: &Registry) -> ManifestSettings {
+    let given = registry.spec.manifests.as_ref();
+    let missing_references = match given.and_then(|given| given.missing_references) {
+        None | Some(crds::MissingReferences::Refuse) => MissingReferences::Refuse,
+        Some(crds::MissingReferences::AllowInIndexes) => MissingReferences::AllowInIndexes,
+        Some(crds::MissingReferences::Allow) => MissingReferences::Allow,
+    };
+    ManifestSettings { missing_references }
+}
+
+fn cors(given: &crds::Cors) -> Result<Cors, Vec<Problem>> {
+    let max_age = match &given.max_age {
+        None => Cors::default_max_age(),
+        Some(text) => text.parse().map_err(|error| vec![Problem::new("maxAge", error)])?,
+    };
+    let cors = Cors {
+        allowed_origins: given.allowed_origins.clone(),
+        allow_credentials: given.allow_credentials.unwrap_or_default(),
+        allowed_methods: given.allowed_methods.clone().unwrap_or_else(Cors::default_methods),
+        allowed_headers: given
+            .allowed_headers
+            .clone()
+            .unwrap_or_else(Cors::default_allowed_headers),
+        expose_headers: given
+            .expose_headers
+            .clone()
+            .unwrap_or_else(Cors::default_expose_headers),
+        max_age,
+    };
+    let problems = cors.problems();
+    if problems.is_empty() { Ok(cors) } else { Err(problems) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn of(spec: &Value) -> Reloadable {
+        let mut whole = json!({ "storage": { "emptyDir": {} } });
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let registry = json!({
+            "apiVersion": "wharfinger.dev/v1alpha1", "kind": "Registry", "metadata": { "name": "main" }, "spec": whole,
+        });
+        Reloadable::of(&serde_json::from_value(registry).unwrap())
+    }
+
+    #[test]
+    fn what_browsers_and_proxies_may_do_stands_in_the_document_with_every_default_filled_in() {
+        let found = of(&json!({
+            "cors": { "allowedOrigins": ["https://ui.example.com"] },
+            "auth": { "trustedProxies": { "cidrs": ["10.0.0.0/8"] } },
+        }));
+        assert!(found.accepted.is_ok());
+        assert_eq!(found.trusted_proxies, ["10.0.0.0/8"]);
+        let cors = found.cors.unwrap();
+        assert_eq!(
+            (cors.allowed_methods, cors.max_age.to_string()),
+            (Cors::default_methods(), "10m".to_owned())
+        );
+        assert!(!cors.allow_credentials);
+    }
+
+    #[test]
+    fn what_manifests_may_lack_stands_in_the_document() {
+        for (given, want) in [
+            (json!({}), MissingReferences::Refuse),
+            (json!({ "manifests": {} }), MissingReferences::Refuse),
+            (
+                json!({ "manifests": { "missingReferences": "AllowInIndexes" } }),
+                MissingReferences::AllowInIndexes,
+            ),
+            (
+                json!({ "manifests": { "missingReferences": "Allow" } }),
+                MissingReferences::Allow,
+            ),
+        ] {
+            assert_eq!(of(&given).manifests.missing_references, want, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_the_registry_would_refuse_is_left_out_and_told_with_its_path() {
+        let found = of(&json!({
+            "cors": { "allowedOrigins": ["*"], "allowCredentials": true },
+            "auth": { "trustedProxies": { "cidrs": ["10.0.0.0/8", "10.0.0.0"] } },
+        }));
+        assert!(found.cors.is_none() && found.trusted_proxies.is_empty());
+        let why = found.accepted.unwrap_err();
+        for path in [
+            "spec.cors.allowedOrigins[0]: `*`",
+            "spec.auth.trustedProxies.cidrs[1]: `10.0.0.0`",
+        ] {
+            assert!(
+                why.reason == reasons::INVALID && why.message.contains(path),
+                "{}",
+                why.message
+            );
+        }
+    }
+}
