@@ -129,9 +129,12 @@ async fn opening_and_cancelling_without_end_ends_the_connection() {
     };
     let ended_with = tokio::time::timeout(Duration::from_secs(10), connection).await;
     assert!(ended, "{sent} were cancelled");
-    assert_eq!(
-        ended_with.unwrap().unwrap().unwrap_err().reason(),
-        Some(Reason::ENHANCE_YOUR_CALM)
+    // The reason is lost where the connection's end overtakes it: what the client still sends to a
+    // closed socket is answered with a reset.
+    let ended_with = ended_with.unwrap().unwrap().unwrap_err();
+    assert!(
+        ended_with.is_io() || ended_with.reason() == Some(Reason::ENHANCE_YOUR_CALM),
+        "{ended_with}"
     );
     let (mut other, _connection) = connect(server.address).await;
     assert_eq!(ask(&mut other, Call::get("/v2/"), b"").await.0.status(), 401);
