@@ -111,12 +111,11 @@ pub fn authorize(
     };
     let mut decisions = Vec::new();
     let refusal = refusal(&route, &context, &mut decisions);
-    let result = match refusal {
-        Some(refusal) => Err(refusal),
-        None => {
-            context.may_mount = may_mount(&route, &context, &mut decisions);
-            Ok(Authorized { route, context })
-        }
+    let result = if let Some(refusal) = refusal {
+        Err(refusal)
+    } else {
+        context.may_mount = may_mount(&route, &context, &mut decisions);
+        Ok(Authorized { route, context })
     };
     Verdict { result, decisions }
 }
