@@ -152,7 +152,8 @@ impl Error {
                 Store::ReferenceUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
                 Store::ReferenceSize { .. } => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
                 Store::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE"),
-                Store::Io { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+                // Not 404: nobody deleted it, and whoever mirrors or cleans up must not conclude that.
+                Store::DamagedManifest { .. } | Store::Io { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
             },
         }
     }
@@ -160,7 +161,9 @@ impl Error {
     /// What the client is told: never how this registry is set up inside.
     fn message(&self) -> String {
         match self {
-            Self::Sign(_) | Self::StoredManifest(_) | Self::Store(store::Error::Io { .. }) => {
+            Self::Sign(_)
+            | Self::StoredManifest(_)
+            | Self::Store(store::Error::DamagedManifest { .. } | store::Error::Io { .. }) => {
                 "the registry could not do this; its log says why, under this response's X-Request-Id".to_owned()
             }
             error => error.to_string(),

@@ -16,7 +16,7 @@ use crate::oci::{
     Algorithm, ByteRange, ContentRange, Digest, Manifest, Reference, Referrer, RepositoryName, Tag, UploadId,
 };
 
-pub use filesystem::{FilesystemStore, OpenError};
+pub use filesystem::{FilesystemStore, Finding, Mode, OpenError, ScrubError, Totals, Watcher, scrub};
 
 /// An error of whatever delivers or carries content.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -241,6 +241,14 @@ pub enum Error {
     /// The sender went away, or stopped sending, before the end of the content.
     #[error("the content ended before it was complete")]
     Interrupted(#[source] BoxError),
+    /// What is stored as a manifest has another digest.
+    #[error("the content of manifest {digest} is damaged in `{}`: push it again, or see what else is with `wharfinger-registry scrub`", path.display())]
+    DamagedManifest {
+        /// What it should be.
+        digest: Digest,
+        /// Where it is.
+        path: PathBuf,
+    },
     /// There is no space left.
     #[error("no space is left in the store")]
     Full(#[source] std::io::Error),

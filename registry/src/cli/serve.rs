@@ -49,7 +49,8 @@ enum Source {
     Secret(AccessSecret),
 }
 
-fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
+/// Reads a server document, or says everything that is wrong with it.
+pub(super) fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read the server document `{}`", path.display()))?;
     let config = check::server_config(&text);

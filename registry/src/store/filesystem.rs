@@ -9,6 +9,7 @@ mod layout;
 mod listing;
 mod lock;
 mod reader;
+mod scrub;
 mod sessions;
 mod tree;
 mod writer;
@@ -28,6 +29,7 @@ use lock::Lock;
 use tree::Tree;
 
 pub use lock::OpenError;
+pub use scrub::{Finding, Mode, ScrubError, Totals, Watcher, scrub};
 
 /// A store in a directory of the local machine.
 pub struct FilesystemStore {

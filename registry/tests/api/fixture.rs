@@ -1,5 +1,6 @@
 //! A registry for one test: its own directory, the people of [`content`], and a way to send requests.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
@@ -91,7 +92,20 @@ impl Registry {
     }
 
     pub(crate) fn without_document() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap())
+    }
+
+    /// Stops the registry, lets `meanwhile` see to its store, and starts it again.
+    pub(crate) fn stopped(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        let Self { service, directory, .. } = self;
+        drop(service);
+        meanwhile(directory.path());
+        let registry = Self::over(directory);
+        registry.publish(1, content());
+        registry
+    }
+
+    fn over(directory: TempDir) -> Self {
         let metrics = Metrics::default();
         let current = Arc::new(Current::new(Arc::new(Key::generate().unwrap()), metrics.clone()));
         let authenticator = Authenticator {

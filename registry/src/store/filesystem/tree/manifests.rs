@@ -25,7 +25,12 @@ impl Tree {
             Reference::Tag(tag) => self.tagged(repository, tag)?.ok_or(Error::ManifestUnknown)?,
         };
         self.require_manifest(repository, &digest)?;
-        let content = read(&self.layout.data(&digest))?.ok_or(Error::ManifestUnknown)?;
+        let path = self.layout.data(&digest);
+        let content = read(&path)?.ok_or(Error::ManifestUnknown)?;
+        // Clients check what they ask for by digest, but take what a tag gives them as it is.
+        if Digest::of(digest.algorithm(), &content) != digest {
+            return Err(Error::DamagedManifest { digest, path });
+        }
         Ok(StoredManifest {
             digest,
             content: Bytes::from(content),
