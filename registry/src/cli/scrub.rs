@@ -64,7 +64,7 @@ fn summary(totals: &Totals, mode: Mode, begun: Instant) -> Vec<String> {
             Bytes(*bytes),
             begun.elapsed().as_secs_f64()
         ),
-        format!("damaged: {damaged}, notes: {notes}"),
+        format!("in all {damaged} damaged, {notes} notes"),
     ];
     match (mode, quarantine) {
         (Mode::Report, _) if *damaged > 0 => lines.push(
@@ -76,7 +76,7 @@ fn summary(totals: &Totals, mode: Mode, begun: Instant) -> Vec<String> {
             "what was moved is in `{}`, under the paths that it had; push again what is named above, then scrub again",
             path.display()
         )),
-        (Mode::Repair, None) if *damaged > 0 => lines.push("nothing had to be moved".to_owned()),
+        (Mode::Repair, None) if *damaged > 0 => lines.push("nothing of it could be put right: do what each line says".to_owned()),
         (Mode::Report | Mode::Repair, _) => {}
     }
     lines

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::Method;
@@ -13,6 +13,8 @@ use serde_json::json;
 
 use crate::fixture::{Answer, Call, INDEX, Image, MANIFEST, PASSWORD, Registry, digest};
 
+/// How many images are pushed and deleted while the store is being looked through.
+const ROUNDS: usize = 200;
 const REPOSITORY: &str = "docker/registry/v2/repositories/team/app";
 
 /// What a scrub printed, and how it ended.
@@ -115,7 +117,7 @@ async fn a_clean_store_is_clean_and_stays_as_it_is() {
                 "{:?}",
                 scrubbed.lines
             );
-            assert_eq!(scrubbed.lines[1..], ["damaged: 0, notes: 0"]);
+            assert_eq!(scrubbed.lines[1..], ["in all 0 damaged, 0 notes"]);
             assert_eq!(tree(root), before);
 
             let repaired = scrub(root, &["--repair"]);
@@ -308,7 +310,10 @@ async fn what_a_repair_took_is_unknown_until_it_is_pushed_and_then_is_back_in_ev
     registry.seed("team/other", "v1").await;
     let registry = registry.stopped(|root| {
         flip(&root.join(data(image.layer.hex())));
-        assert_eq!(scrub(root, &["--repair"]).code, 1);
+        // The second time there is nothing left to be done, and links to what is gone stay.
+        for _ in 0..2 {
+            assert_eq!(scrub(root, &["--repair"]).code, 1);
+        }
         // Damage that is not there any more, but images that cannot be pulled, by repository and tag.
         let again = scrub(root, &[]);
         assert_eq!(
@@ -472,12 +477,11 @@ fn without_a_store_nothing_is_said_to_be_clean() {
 async fn beside_a_registry_under_load_nothing_is_reported() {
     let registry = Arc::new(Registry::new());
     let root = registry.directory.path().to_owned();
-    let stop = Arc::new(AtomicBool::new(false));
+    let rounds = Arc::new(AtomicUsize::new(0));
     let load = (0..3).map(|client| {
-        let (registry, stop) = (registry.clone(), stop.clone());
+        let (registry, rounds) = (registry.clone(), rounds.clone());
         tokio::spawn(async move {
-            let mut rounds = 0;
-            while !stop.load(Ordering::Relaxed) {
+            while rounds.fetch_add(1, Ordering::Relaxed) < ROUNDS {
                 let repository = format!("team/app{}", client % 2);
                 let image = registry.seed(&repository, &format!("v{client}")).await;
                 for path in [
@@ -489,13 +493,11 @@ async fn beside_a_registry_under_load_nothing_is_reported() {
                     let delete = Call::new(Method::DELETE, &uri).basic("admin", PASSWORD);
                     assert_eq!(registry.send(delete).await.status, 202);
                 }
-                rounds += 1;
             }
-            rounds
         })
     });
     let load: Vec<_> = load.collect();
-    for _ in 0..20 {
+    while rounds.load(Ordering::Relaxed) < ROUNDS {
         let root = root.clone();
         let scrubbed = tokio::task::spawn_blocking(move || scrub(&root, &[])).await.unwrap();
         assert_eq!(
@@ -505,12 +507,9 @@ async fn beside_a_registry_under_load_nothing_is_reported() {
             scrubbed.lines
         );
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut rounds = 0;
     for client in load {
-        rounds += client.await.unwrap();
+        client.await.unwrap();
     }
-    assert!(rounds > 20, "{rounds}");
 }
 
 #[tokio::test]
