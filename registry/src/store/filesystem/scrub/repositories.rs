@@ -79,7 +79,7 @@ impl Scrub<'_> {
         let is_one = blobs.exists() || manifests.exists();
         self.digests(&blobs, &mut |found| visit(found.map_or_else(Item::Stray, Item::Blob)));
         self.digests(&manifests, &mut |found| {
-            visit(found.map_or_else(Item::Stray, Item::Manifest))
+            visit(found.map_or_else(Item::Stray, Item::Manifest));
         });
         let tags = layout.tags(repository);
         for name in self.names(&tags) {
