@@ -133,7 +133,7 @@ struct Damage {
     name: &'static str,
     /// The file that is damaged.
     place: fn(&Image) -> String,
-    damage: fn(&Path),
+    inflict: fn(&Path),
     /// What the finding says, with the image's digests put in.
     text: &'static str,
     /// Whether the file that was damaged is kept.
@@ -144,42 +144,42 @@ const DAMAGES: [Damage; 11] = [
     Damage {
         name: "a flipped byte",
         place: |image| data(image.layer.hex()),
-        damage: flip,
+        inflict: flip,
         text: "damaged: the content of blob LAYER has the digest sha256:",
         is_kept: true,
     },
     Damage {
         name: "a truncated blob",
         place: |image| data(image.layer.hex()),
-        damage: |path| fs::File::options().write(true).open(path).unwrap().set_len(2).unwrap(),
+        inflict: |path| fs::File::options().write(true).open(path).unwrap().set_len(2).unwrap(),
         text: "damaged: the content of blob LAYER has the digest sha256:",
         is_kept: true,
     },
     Damage {
         name: "a flipped byte in a manifest",
         place: |image| data(image.manifest.hex()),
-        damage: flip,
+        inflict: flip,
         text: "damaged: the content of blob MANIFEST has the digest sha256:",
         is_kept: true,
     },
     Damage {
         name: "an empty blob link",
         place: |image| format!("{REPOSITORY}/_layers/sha256/{}/link", image.layer.hex()),
-        damage: |path| fs::write(path, "").unwrap(),
+        inflict: |path| fs::write(path, "").unwrap(),
         text: "damaged: the link to blob LAYER of repository `team/app` is empty",
         is_kept: true,
     },
     Damage {
         name: "a blob link to another digest",
         place: |image| format!("{REPOSITORY}/_layers/sha256/{}/link", image.layer.hex()),
-        damage: |path| fs::write(path, digest(b"other").as_str()).unwrap(),
+        inflict: |path| fs::write(path, digest(b"other").as_str()).unwrap(),
         text: "damaged: the link to blob LAYER of repository `team/app` holds sha256:",
         is_kept: true,
     },
     Damage {
         name: "a manifest link that holds no digest",
         place: |image| format!("{REPOSITORY}/_manifests/revisions/sha256/{}/link", image.manifest.hex()),
-        damage: flip,
+        inflict: flip,
         text: "damaged: the link to manifest MANIFEST of repository `team/app` holds no digest",
         is_kept: true,
     },
@@ -191,35 +191,35 @@ const DAMAGES: [Damage; 11] = [
                 image.manifest.hex()
             )
         },
-        damage: |path| fs::write(path, "").unwrap(),
+        inflict: |path| fs::write(path, "").unwrap(),
         text: "damaged: the link to former manifest MANIFEST of repository `team/app` is empty",
         is_kept: true,
     },
     Damage {
         name: "an empty tag",
         place: |_| format!("{REPOSITORY}/_manifests/tags/v1/current/link"),
-        damage: |path| fs::write(path, "").unwrap(),
+        inflict: |path| fs::write(path, "").unwrap(),
         text: "damaged: the link of tag `team/app:v1` is empty",
         is_kept: true,
     },
     Damage {
         name: "a tag to a missing revision",
         place: |_| format!("{REPOSITORY}/_manifests/tags/v1/current/link"),
-        damage: |path| fs::write(path, digest(b"gone").as_str()).unwrap(),
+        inflict: |path| fs::write(path, digest(b"gone").as_str()).unwrap(),
         text: "damaged: tag `team/app:v1` points at manifest sha256:",
         is_kept: true,
     },
     Damage {
         name: "a missing data file of a manifest",
         place: |image| data(image.manifest.hex()),
-        damage: |path| fs::remove_file(path).unwrap(),
+        inflict: |path| fs::remove_file(path).unwrap(),
         text: "damaged: the content of manifest MANIFEST of repository `team/app` is not there",
         is_kept: false,
     },
     Damage {
         name: "a missing data file of a blob",
         place: |image| data(image.manifest.hex()),
-        damage: |path| {
+        inflict: |path| {
             let content = Image::of("v1").layer;
             let blobs = path.ancestors().nth(4).unwrap();
             fs::remove_file(blobs.join(format!("sha256/{}/{}/data", &content.hex()[..2], content.hex()))).unwrap();
@@ -234,7 +234,7 @@ async fn each_damage_is_found_in_its_place_moved_aside_when_asked_and_healed_by_
     for Damage {
         name,
         place,
-        damage,
+        inflict,
         text,
         is_kept,
     } in DAMAGES
@@ -246,7 +246,7 @@ async fn each_damage_is_found_in_its_place_moved_aside_when_asked_and_healed_by_
             .replace("LAYER", image.layer.as_str())
             .replace("MANIFEST", image.manifest.as_str());
         let registry = registry.stopped(|root| {
-            damage(&root.join(&place));
+            inflict(&root.join(&place));
             let before = tree(root);
             let found = scrub(root, &[]);
             assert_eq!(found.code, 1, "{name}: {:?} {}", found.lines, found.errors);
