@@ -144,6 +144,7 @@ impl Error {
                 Store::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
                 Store::ManifestUnknown => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
                 Store::UploadUnknown => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
+                Store::TooManyUploads { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
                 Store::UploadBusy => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
                 Store::WrongOffset { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
                 Store::WrongLength { .. } | Store::Interrupted(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),

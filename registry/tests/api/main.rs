@@ -30,6 +30,8 @@ mod proxies;
 #[cfg(test)]
 mod referrers;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod standalone;
 #[cfg(test)]
 mod store;

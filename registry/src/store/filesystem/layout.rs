@@ -89,8 +89,18 @@ impl Layout {
         self.tag(name, tag).join("current/link")
     }
 
+    /// The upload sessions of a repository.
+    pub(super) fn uploads(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_uploads")
+    }
+
     pub(super) fn upload(&self, name: &RepositoryName, session: UploadId) -> PathBuf {
-        self.repository(name).join("_uploads").join(session.to_string())
+        self.uploads(name).join(session.to_string())
+    }
+
+    /// Who has opened the session. Other registries do not look at it.
+    pub(super) fn upload_owner(&self, name: &RepositoryName, session: UploadId) -> PathBuf {
+        self.upload(name, session).join("wharfinger-owner")
     }
 
     pub(super) fn upload_data(&self, name: &RepositoryName, session: UploadId) -> PathBuf {

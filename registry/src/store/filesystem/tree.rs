@@ -13,6 +13,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use registry_config::Uploads;
+
 use super::super::Error;
 use super::durable::{Durable, failed};
 use super::layout::Layout;
@@ -36,13 +38,13 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(root: &Path) -> Self {
+    pub(super) fn new(root: &Path, uploads: &Uploads) -> Self {
         let layout = Layout::new(root);
         Self {
             durable: Durable::new(root.to_owned(), layout.temporary()),
             listing: Listing::new(layout.clone()),
             layout,
-            sessions: Arc::default(),
+            sessions: Arc::new(Sessions::new(uploads)),
             changes: std::array::from_fn(|_| Mutex::default()),
         }
     }
