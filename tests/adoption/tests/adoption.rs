@@ -147,7 +147,8 @@ fn handed_over_and_back(kind: Kind) -> Result<()> {
     contents.check(at)?;
     contents.check_referrers(at)?;
     left.check(at)?;
-    server.kill()?;
+    // With the lists that it keeps saved.
+    server.stop()?;
 
     // Theirs again: they find what we have done, and clean up after us as after themselves.
     let other = Other::start(kind, root)?;
