@@ -194,3 +194,25 @@ fn a_store_of_docker_registry_2_8_is_served_as_it_is_and_handed_back() -> Result
 fn a_store_of_distribution_3_is_served_as_it_is_and_handed_back() -> Result<()> {
     handed_over_and_back(Kind::Version3)
 }
+
+#[test]
+fn a_referrer_that_another_registry_has_deleted_is_not_listed() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let root = directory.path();
+    let mut contents = Contents::default();
+    let mut server = ours(root)?;
+    let at = &mut Connection::open(server.address)?;
+    let image = Image::oci("image");
+    contents.push(at, APP, "v1", &image)?;
+    let referring = Image::referring(&image.manifest, "sbom");
+    contents.push_untagged(at, APP, &referring)?;
+    contents.check_referrers(at)?;
+    server.stop()?;
+
+    // It takes the link away and leaves the folder, so no folder that lists are read from looks any different.
+    let other = Other::start(Kind::Version3, root)?;
+    contents.delete(&mut other.connect()?, APP, &referring.manifest)?;
+    drop(other);
+    let server = ours(root)?;
+    contents.check_referrers(&mut Connection::open(server.address)?)
+}
