@@ -17,7 +17,8 @@ use crate::route::{
     CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, GetReferrers, ListCatalog, ListTags, PutManifest,
     Route, Session, StartUpload,
 };
-use crate::token::Grant;
+use crate::store::Owner;
+use crate::token::{Grant, uid};
 
 /// A request that may be carried out, with what it was decided by.
 #[derive(Debug)]
@@ -302,6 +303,17 @@ impl Context {
             .username
             .as_deref()
             .and_then(|username| self.snapshot.access().identity(username))
+    }
+
+    /// The caller as upload sessions remember it.
+    pub fn owner(&self) -> Owner {
+        match self.identity() {
+            Some(identity) => Owner::Identity {
+                username: identity.username.clone(),
+                uid: uid(identity).to_owned(),
+            },
+            None => Owner::Anonymous(self.client_ip),
+        }
     }
 
     /// The caller as policies see it.

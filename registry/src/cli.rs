@@ -2,6 +2,7 @@
 
 mod check;
 mod hash_password;
+mod scrub;
 mod serve;
 
 use std::path::PathBuf;
@@ -28,6 +29,14 @@ enum Command {
     Check(CheckArguments),
     /// Make the hash of a password for an access document: asked twice on a terminal, else read from standard input.
     HashPassword,
+    /// Read everything in the store and name what is damaged: blobs against their digests, links, tags and manifests.
+    ///
+    /// Without `--repair` nothing is changed, and a registry may be serving the store meanwhile. Findings are lines on
+    /// standard output: `damaged:` for what was stored and cannot be had any more, `note:` for what is only good to know.
+    ///
+    /// Exits with 0 where nothing is damaged, 1 where something is or was, and 2 where the store could not be looked through.
+    #[command(verbatim_doc_comment)]
+    Scrub(ScrubArguments),
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +66,17 @@ struct CheckArguments {
     access: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct ScrubArguments {
+    /// The server document, which says where the store is.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Move what is damaged to `wharfinger/quarantine` in the store, so that it is no longer served and can be pushed
+    /// again, and write damaged links anew. Nothing is deleted. No registry may be serving the store.
+    #[arg(long)]
+    repair: bool,
+}
+
 impl Arguments {
     /// Does what was asked.
     ///
@@ -66,6 +86,7 @@ impl Arguments {
         match self.command {
             Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
             Command::Check(arguments) => check::run(&arguments),
+            Command::Scrub(arguments) => Ok(scrub::run(&arguments)),
             Command::HashPassword => hash_password::run().map(|()| ExitCode::SUCCESS),
         }
     }

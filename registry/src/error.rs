@@ -98,9 +98,6 @@ pub enum Error {
     /// A token could not be signed.
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
-    /// What is stored as a manifest is none.
-    #[error("the stored manifest cannot be read")]
-    StoredManifest(#[source] InvalidManifest),
 }
 
 impl Error {
@@ -138,12 +135,13 @@ impl Error {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
             Self::Manifest(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
-            Self::Sign(_) | Self::StoredManifest(_) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+            Self::Sign(_) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
             Self::Store(error) => match error {
                 Store::RepositoryUnknown => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
                 Store::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
                 Store::ManifestUnknown => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
                 Store::UploadUnknown => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
+                Store::TooManyUploads { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
                 Store::UploadBusy => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
                 Store::WrongOffset { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
                 Store::WrongLength { .. } | Store::Interrupted(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
@@ -152,7 +150,10 @@ impl Error {
                 Store::ReferenceUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
                 Store::ReferenceSize { .. } => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
                 Store::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE"),
-                Store::Io { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+                // Not 404: nobody deleted it, and whoever mirrors or cleans up must not conclude that.
+                Store::DamagedManifest { .. } | Store::UnreadableManifest { .. } | Store::Io { .. } => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN")
+                }
             },
         }
     }
@@ -160,9 +161,12 @@ impl Error {
     /// What the client is told: never how this registry is set up inside.
     fn message(&self) -> String {
         match self {
-            Self::Sign(_) | Self::StoredManifest(_) | Self::Store(store::Error::Io { .. }) => {
-                "the registry could not do this; its log says why, under this response's X-Request-Id".to_owned()
-            }
+            Self::Sign(_)
+            | Self::Store(
+                store::Error::DamagedManifest { .. }
+                | store::Error::UnreadableManifest { .. }
+                | store::Error::Io { .. },
+            ) => "the registry could not do this; its log says why, under this response's X-Request-Id".to_owned(),
             error => error.to_string(),
         }
     }

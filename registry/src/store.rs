@@ -1,11 +1,13 @@
 //! [`Store`]: where blobs, manifests and tags are kept, and how they are reached.
 //!
-//! A store knows names and bytes; it knows no HTTP, no identities and no policies. Who may do what was decided before a
-//! store is asked.
+//! A store knows names and bytes; it knows no HTTP and no policies. Who may do what was decided before a store is asked; it
+//! only remembers whose an upload session is.
 
 mod filesystem;
+mod owner;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -13,10 +15,12 @@ use futures::stream::BoxStream;
 use registry_config::MissingReferences;
 
 use crate::oci::{
-    Algorithm, ByteRange, ContentRange, Digest, Manifest, Reference, Referrer, RepositoryName, Tag, UploadId,
+    Algorithm, ByteRange, ContentRange, Digest, InvalidManifest, Manifest, Reference, Referrer, RepositoryName, Tag,
+    UploadId,
 };
 
-pub use filesystem::{FilesystemStore, OpenError};
+pub use filesystem::{FilesystemStore, Finding, Mode, OpenError, ScrubError, Totals, Watcher, scrub};
+pub use owner::{Owner, Upload};
 
 /// An error of whatever delivers or carries content.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,7 +32,9 @@ pub type Chunks = BoxStream<'static, Result<Bytes, BoxError>>;
 ///
 /// # Guarantees
 /// * What a method has answered `Ok` to survives a crash of the process and of the machine, upload sessions apart.
-/// * A blob, manifest or upload session is visible only in the repository it was put into.
+/// * A blob, manifest or upload session is visible only in the repository it was put into, and a session only to whoever
+///   has opened it. One that another registry has left in the store is everybody's.
+/// * A session that nobody writes to ends after a time.
 /// * Content is stored only under the digest that was computed from it.
 pub trait Store: Send + Sync {
     /// Checks that the store can be read and written.
@@ -108,26 +114,23 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<RepositoryName>, Error>>;
 
-    /// Opens an upload session in a repository. `algorithm` is the one that its digest will have, as far as is known.
+    /// Opens an upload session in a repository, which is `caller`'s from then on, unless it has too many already.
+    /// `algorithm` is the one that its digest will have, as far as is known.
     fn start_upload<'a>(
         &'a self,
         repository: &'a RepositoryName,
         algorithm: Algorithm,
+        caller: &'a Owner,
     ) -> BoxFuture<'a, Result<UploadId, Error>>;
 
     /// How many bytes an upload session has received.
-    fn upload_offset<'a>(
-        &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
-    ) -> BoxFuture<'a, Result<u64, Error>>;
+    fn upload_offset<'a>(&'a self, upload: &'a Upload) -> BoxFuture<'a, Result<u64, Error>>;
 
     /// Appends `chunks` to an upload session and returns how many bytes it has received then. With a `range`, the
     /// chunks must begin where the session ends and be exactly as long as it says, or nothing is kept of them.
     fn append<'a>(
         &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
+        upload: &'a Upload,
         range: Option<ContentRange>,
         chunks: Chunks,
     ) -> BoxFuture<'a, Result<u64, Error>>;
@@ -136,19 +139,14 @@ pub trait Store: Send + Sync {
     /// has another digest is removed.
     fn complete<'a>(
         &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
+        upload: &'a Upload,
         range: Option<ContentRange>,
         chunks: Chunks,
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Removes an upload session and what it received.
-    fn cancel_upload<'a>(
-        &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
-    ) -> BoxFuture<'a, Result<(), Error>>;
+    fn cancel_upload<'a>(&'a self, upload: &'a Upload) -> BoxFuture<'a, Result<(), Error>>;
 }
 
 /// A blob that was found.
@@ -181,6 +179,8 @@ pub trait BlobContent: Send {
 pub struct StoredManifest {
     /// Its digest.
     pub digest: Digest,
+    /// Its media type.
+    pub media_type: Arc<str>,
     /// Its bytes, exactly as they were pushed.
     pub content: Bytes,
 }
@@ -198,8 +198,16 @@ pub enum Error {
     #[error("manifest unknown in this repository")]
     ManifestUnknown,
     /// The repository has no such upload session.
-    #[error("upload session unknown: it was completed, cancelled, or belongs to another repository")]
+    #[error(
+        "upload session unknown: it was completed, cancelled, has expired, or belongs to another repository or identity"
+    )]
     UploadUnknown,
+    /// The caller has as many upload sessions as it may have.
+    #[error("there are {most} upload sessions open, which is the most at once: complete or cancel some of them first")]
+    TooManyUploads {
+        /// How many it may have.
+        most: usize,
+    },
     /// Another request is writing to the upload session.
     #[error("another request is writing to this upload session")]
     UploadBusy,
@@ -241,6 +249,23 @@ pub enum Error {
     /// The sender went away, or stopped sending, before the end of the content.
     #[error("the content ended before it was complete")]
     Interrupted(#[source] BoxError),
+    /// What is stored as a manifest has another digest.
+    #[error("the content of manifest {digest} is damaged in `{}`: push it again, or see what else is with `wharfinger-registry scrub`", path.display())]
+    DamagedManifest {
+        /// What it should be.
+        digest: Digest,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// What is stored as a manifest is none.
+    #[error("what is stored as the manifest {digest} is none")]
+    UnreadableManifest {
+        /// Its digest.
+        digest: Digest,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidManifest,
+    },
     /// There is no space left.
     #[error("no space is left in the store")]
     Full(#[source] std::io::Error),

@@ -9,4 +9,5 @@ mod verify;
 pub use claims::{AccessClaim, Claims};
 pub use keys::{Key, Keys};
 pub use scope::{Grant, InvalidScope, Scope, ScopeTarget};
+pub(crate) use verify::uid;
 pub use verify::{TokenError, Tokens};

@@ -11,13 +11,16 @@ use serde_json::Value;
 use crate::{exec, repository};
 
 /// Each package and which others of ours it may use. What is missing here may use none.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("crds", &[]),
     ("registry-policy", &[]),
     ("registry-config", &["registry-policy"]),
     ("wharfinger-registry", &["registry-config", "registry-policy"]),
     ("wharfinger-operator", &["crds", "registry-config", "registry-policy"]),
     ("faults", &[]),
+    ("adoption", &["faults"]),
+    ("bench", &["faults"]),
+    ("fuzz", &["wharfinger-registry"]),
     ("node", &[]),
     ("e2e", &["crds", "node"]),
     ("xtask", &["node"]),

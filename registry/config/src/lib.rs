@@ -29,5 +29,5 @@ pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};
 pub use duration::{DurationText, InvalidDuration};
 pub use password::{HashCost, InvalidPasswordHash, PasswordHash};
 pub use problem::Problem;
-pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles};
+pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads};
 pub use slots::{CONTENT_KEY, INDEX_KEY, MAX_CONTENT_BYTES, PackError, digest_of, index_from_secret, pack};

@@ -28,6 +28,9 @@ pub struct ServerConfig {
     /// How much one client, and all together, may ask of the process.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// How long upload sessions live, and how many there may be.
+    #[serde(default, skip_serializing_if = "Uploads::is_default")]
+    pub uploads: Uploads,
     /// Where blobs and manifests are kept.
     pub storage: Storage,
     /// The Secret that holds the access document, in a cluster. Absent stand-alone, where `--access` names a file.
@@ -84,6 +87,32 @@ impl Default for Limits {
             handshake_timeout: DurationText::from_secs(10),
             idle_timeout: DurationText::from_secs(60),
             stall_timeout: DurationText::from_secs(60),
+        }
+    }
+}
+
+/// How long upload sessions live that nobody writes to, and how many one identity may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Uploads {
+    /// After how long a session is removed that nobody has written to. Default `24h`.
+    pub expire_after: DurationText,
+    /// Sessions that one identity, or one address without an identity, may have open; more are answered with 429. Default
+    /// 1000.
+    pub sessions_per_identity: NonZeroU32,
+}
+
+impl Uploads {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            expire_after: DurationText::from_secs(24 * 60 * 60),
+            sessions_per_identity: NonZeroU32::MIN.saturating_add(999),
         }
     }
 }
@@ -156,6 +185,12 @@ impl ServerConfig {
                 ));
             }
         }
+        if self.uploads.expire_after.get().is_zero() {
+            problems.push(Problem::new(
+                "uploads.expireAfter",
+                "give at least `1s`: no upload could ever be completed in no time",
+            ));
+        }
         problems
     }
 }
@@ -189,6 +224,16 @@ mod tests {
         let problems: Vec<String> = config.problems().into_iter().map(|problem| problem.path).collect();
         assert_eq!(problems, ["limits.stallTimeout"]);
         assert!(ServerConfig::parse(&format!("{GOOD}limits:\n  connections: 0\n")).is_err());
+    }
+
+    #[test]
+    fn uploads_have_their_defaults_and_must_live_for_some_time() {
+        let config = ServerConfig::parse(GOOD).unwrap();
+        assert_eq!(config.uploads.expire_after.to_string(), "24h");
+        assert_eq!(config.uploads.sessions_per_identity.get(), 1000);
+        let config = ServerConfig::parse(&format!("{GOOD}uploads:\n  expireAfter: 0s\n")).unwrap();
+        let problems: Vec<String> = config.problems().into_iter().map(|problem| problem.path).collect();
+        assert_eq!(problems, ["uploads.expireAfter"]);
     }
 
     #[test]

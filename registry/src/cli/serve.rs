@@ -49,7 +49,8 @@ enum Source {
     Secret(AccessSecret),
 }
 
-fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
+/// Reads a server document, or says everything that is wrong with it.
+pub(super) fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read the server document `{}`", path.display()))?;
     let config = check::server_config(&text);
@@ -78,7 +79,7 @@ async fn serve(config: ServerConfig, source: Source, drain: Duration) -> anyhow:
     let metrics = Metrics::default();
     let current = Arc::new(Current::new(Arc::new(Key::generate()?), metrics.clone()));
     let Storage::Filesystem(storage) = &config.storage;
-    let store: Arc<dyn Store> = Arc::new(FilesystemStore::open(&storage.root)?);
+    let store: Arc<dyn Store> = Arc::new(FilesystemStore::open(&storage.root, &config.uploads)?);
     // Before anybody is told that this process listens: whoever stops it then expects an orderly end.
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;

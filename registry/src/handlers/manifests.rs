@@ -21,11 +21,10 @@ const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 pub(super) async fn read(request: Authorized<GetManifest>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
     let GetManifest { repository, reference } = request.route();
     let stored = input.store.manifest(repository, reference).await?;
-    let manifest = Manifest::parse(&stored.content).map_err(Error::StoredManifest)?;
     let length = stored.content.len();
     let mut response = Response::new(body::full(stored.content));
     set(&mut response, header::CONTENT_LENGTH, &length.to_string());
-    set(&mut response, header::CONTENT_TYPE, &manifest.media_type);
+    set(&mut response, header::CONTENT_TYPE, &stored.media_type);
     set(&mut response, header::ETAG, &format!("\"{}\"", stored.digest));
     set(&mut response, DOCKER_CONTENT_DIGEST, stored.digest.as_str());
     Ok(response)

@@ -8,7 +8,7 @@ use crate::body::{self, ResponseBody};
 use crate::error::Error;
 use crate::oci::{Algorithm, ContentRange, Digest, RepositoryName, UploadId};
 use crate::route::{CompleteUpload, Session, StartUpload};
-use crate::store::{self, Store};
+use crate::store::{self, Store, Upload};
 
 /// Names the session for clients that do not take it from the location.
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -39,7 +39,8 @@ pub(super) async fn start(request: Authorized<StartUpload>, input: Input<'_>) ->
     }
     let named = digest.as_ref().map(Digest::algorithm);
     let algorithm = named.or(*digest_algorithm).unwrap_or(Algorithm::Sha256);
-    let session = input.store.start_upload(repository, algorithm).await?;
+    let caller = request.context().owner();
+    let session = input.store.start_upload(repository, algorithm, &caller).await?;
     let Some(digest) = digest else {
         return Ok(progress(
             StatusCode::ACCEPTED,
@@ -49,13 +50,16 @@ pub(super) async fn start(request: Authorized<StartUpload>, input: Input<'_>) ->
             0,
         ));
     };
-    let completed = input
-        .store
-        .complete(repository, session, None, body::chunks(input.body), digest)
-        .await;
+    let upload = Upload {
+        repository: repository.clone(),
+        session,
+        caller,
+    };
+    let chunks = body::chunks(input.body);
+    let completed = input.store.complete(&upload, None, chunks, digest).await;
     if let Err(error) = completed {
         // Nobody knows the session, so nobody could go on with it.
-        match input.store.cancel_upload(repository, session).await {
+        match input.store.cancel_upload(&upload).await {
             Ok(()) | Err(store::Error::UploadUnknown) => {}
             Err(left) => tracing::warn!(error = &left as &dyn std::error::Error, "cannot remove a failed upload"),
         }
@@ -96,7 +100,8 @@ async fn mount_blob(
 /// end-13  `GET /v2/<name>/blobs/uploads/<session>`
 pub(super) async fn status(request: Authorized<Session>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
     let Session { repository, session } = request.route();
-    let received = input.store.upload_offset(repository, *session).await?;
+    let upload = upload(request.context(), repository, *session);
+    let received = input.store.upload_offset(&upload).await?;
     Ok(progress(
         StatusCode::NO_CONTENT,
         request.context(),
@@ -110,10 +115,8 @@ pub(super) async fn status(request: Authorized<Session>, input: Input<'_>) -> Re
 pub(super) async fn update(request: Authorized<Session>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
     let Session { repository, session } = request.route();
     let range = content_range(input.headers)?;
-    let appended = input
-        .store
-        .append(repository, *session, range, body::chunks(input.body))
-        .await;
+    let upload = upload(request.context(), repository, *session);
+    let appended = input.store.append(&upload, range, body::chunks(input.body)).await;
     let received = appended.map_err(|error| refused(error, request.context(), repository, *session))?;
     Ok(progress(
         StatusCode::ACCEPTED,
@@ -135,10 +138,9 @@ pub(super) async fn complete(
         digest,
     } = request.route();
     let range = content_range(input.headers)?;
-    let completed = input
-        .store
-        .complete(repository, *session, range, body::chunks(input.body), digest)
-        .await;
+    let upload = upload(request.context(), repository, *session);
+    let chunks = body::chunks(input.body);
+    let completed = input.store.complete(&upload, range, chunks, digest).await;
     completed.map_err(|error| refused(error, request.context(), repository, *session))?;
     Ok(created(
         request.context(),
@@ -150,8 +152,18 @@ pub(super) async fn complete(
 /// end-14  `DELETE /v2/<name>/blobs/uploads/<session>`
 pub(super) async fn cancel(request: Authorized<Session>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
     let Session { repository, session } = request.route();
-    input.store.cancel_upload(repository, *session).await?;
+    let upload = upload(request.context(), repository, *session);
+    input.store.cancel_upload(&upload).await?;
     Ok(bare(StatusCode::NO_CONTENT))
+}
+
+/// A session as this caller names it.
+fn upload(context: &Context, repository: &RepositoryName, session: UploadId) -> Upload {
+    Upload {
+        repository: repository.clone(),
+        session,
+        caller: context.owner(),
+    }
 }
 
 /// Where the chunk belongs, if the client says so; it must then agree with its length, if the client says that too.

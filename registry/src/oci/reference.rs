@@ -44,7 +44,7 @@ impl fmt::Display for Tag {
 }
 
 /// The `<reference>` of the distribution specification. A digest is never a tag, because of its colon.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// The manifest that the tag stands for now.
     Tag(Tag),

@@ -5,10 +5,13 @@
 //! thread of the pool only for the batch of bytes that is at hand, so that slow clients cannot use the pool up.
 
 mod durable;
+mod expiry;
 mod layout;
 mod listing;
 mod lock;
 mod reader;
+mod remembered;
+mod scrub;
 mod sessions;
 mod tree;
 mod writer;
@@ -19,35 +22,39 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use registry_config::MissingReferences;
+use registry_config::{MissingReferences, Uploads};
 
-use super::{Blob, Chunks, Error, Store, StoredManifest};
+use super::{Blob, Chunks, Error, Owner, Store, StoredManifest, Upload};
 use crate::oci::{Algorithm, ContentRange, Digest, Manifest, Reference, Referrer, RepositoryName, Tag, UploadId};
+use expiry::Expiry;
 use listing::Follower;
 use lock::Lock;
 use tree::Tree;
 
 pub use lock::OpenError;
+pub use scrub::{Finding, Mode, ScrubError, Totals, Watcher, scrub};
 
 /// A store in a directory of the local machine.
 pub struct FilesystemStore {
     tree: Arc<Tree>,
     // In this order: the lock is given back when nobody writes any more.
     _follower: Follower,
+    _expiry: Expiry,
     _lock: Lock,
 }
 
 impl FilesystemStore {
-    /// Opens the store below `root`, and makes it where there is none.
+    /// Opens the store below `root`, and makes it where there is none. Upload sessions live as `uploads` says.
     ///
     /// # Errors
     /// Where the directory cannot be written, or another process has it open.
-    pub fn open(root: &Path) -> Result<Self, OpenError> {
+    pub fn open(root: &Path, uploads: &Uploads) -> Result<Self, OpenError> {
         let lock = Lock::acquire(root)?;
-        let tree = Arc::new(Tree::new(root));
+        let tree = Arc::new(Tree::new(root, uploads));
         tree.listing().open();
         let follower = Follower::start(&tree).map_err(OpenError::Thread)?;
         Ok(Self {
+            _expiry: Expiry::start(&tree).map_err(OpenError::Thread)?,
             tree,
             _follower: follower,
             _lock: lock,
@@ -123,6 +130,9 @@ impl Store for FilesystemStore {
         repository: &'a RepositoryName,
         reference: &'a Reference,
     ) -> BoxFuture<'a, Result<StoredManifest, Error>> {
+        if let Some(manifest) = self.tree.remembered().get(repository, reference) {
+            return std::future::ready(Ok(manifest)).boxed();
+        }
         let (repository, reference) = (repository.clone(), reference.clone());
         self.run(move |tree| tree.manifest(&repository, &reference)).boxed()
     }
@@ -186,29 +196,26 @@ impl Store for FilesystemStore {
         &'a self,
         repository: &'a RepositoryName,
         algorithm: Algorithm,
+        caller: &'a Owner,
     ) -> BoxFuture<'a, Result<UploadId, Error>> {
-        let repository = repository.clone();
-        self.run(move |tree| tree.start_upload(&repository, algorithm)).boxed()
+        let (repository, caller) = (repository.clone(), caller.clone());
+        self.run(move |tree| tree.start_upload(&repository, algorithm, &caller))
+            .boxed()
     }
 
-    fn upload_offset<'a>(
-        &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
-    ) -> BoxFuture<'a, Result<u64, Error>> {
-        let repository = repository.clone();
-        self.run(move |tree| tree.upload_offset(&repository, session)).boxed()
+    fn upload_offset<'a>(&'a self, upload: &'a Upload) -> BoxFuture<'a, Result<u64, Error>> {
+        let upload = upload.clone();
+        self.run(move |tree| tree.upload_offset(&upload)).boxed()
     }
 
     fn append<'a>(
         &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
+        upload: &'a Upload,
         range: Option<ContentRange>,
         chunks: Chunks,
     ) -> BoxFuture<'a, Result<u64, Error>> {
         async move {
-            let writer = writer::open(&self.tree, repository, session, range).await?;
+            let writer = writer::open(&self.tree, upload, range).await?;
             let writer = writer.receive(range, chunks).await?;
             Ok(writer.offset())
         }
@@ -217,27 +224,22 @@ impl Store for FilesystemStore {
 
     fn complete<'a>(
         &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
+        upload: &'a Upload,
         range: Option<ContentRange>,
         chunks: Chunks,
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            let writer = writer::open(&self.tree, repository, session, range).await?;
+            let writer = writer::open(&self.tree, upload, range).await?;
             let writer = writer.receive(range, chunks).await?;
-            let (repository, digest) = (repository.clone(), digest.clone());
-            self.run(move |tree| writer.commit(tree, &repository, &digest)).await
+            let digest = digest.clone();
+            self.run(move |tree| writer.commit(tree, &digest)).await
         }
         .boxed()
     }
 
-    fn cancel_upload<'a>(
-        &'a self,
-        repository: &'a RepositoryName,
-        session: UploadId,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        let repository = repository.clone();
-        self.run(move |tree| tree.cancel_upload(&repository, session)).boxed()
+    fn cancel_upload<'a>(&'a self, upload: &'a Upload) -> BoxFuture<'a, Result<(), Error>> {
+        let upload = upload.clone();
+        self.run(move |tree| tree.cancel_upload(&upload)).boxed()
     }
 }

@@ -173,6 +173,6 @@ fn header(kid: &str) -> Header {
 }
 
 /// What tells an identity from a later one of the same name.
-fn uid(identity: &IdentityEntry) -> &str {
+pub(crate) fn uid(identity: &IdentityEntry) -> &str {
     identity.uid.as_deref().unwrap_or(&identity.username)
 }

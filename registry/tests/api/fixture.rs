@@ -1,5 +1,6 @@
 //! A registry for one test: its own directory, the people of [`content`], and a way to send requests.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
@@ -8,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use registry_config::{Access, AccessContent, AccessIndex};
+use registry_config::{Access, AccessContent, AccessIndex, Uploads};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wharfinger_registry::access::{Current, Snapshot};
@@ -19,7 +20,7 @@ use wharfinger_registry::metrics::Metrics;
 use wharfinger_registry::oci::{self, Digest};
 use wharfinger_registry::password::Passwords;
 use wharfinger_registry::service::Service;
-use wharfinger_registry::store::{FilesystemStore, Store};
+use wharfinger_registry::store::{FilesystemStore, Owner, Store};
 use wharfinger_registry::token::{Key, Tokens};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -31,6 +32,14 @@ pub(crate) const READINGS: usize = 8;
 const CLIENT: [u8; 4] = [192, 0, 2, 7];
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse";
+
+/// One of [`content`]'s people, as upload sessions remember them.
+pub(crate) fn owner(username: &str) -> Owner {
+    Owner::Identity {
+        username: username.to_owned(),
+        uid: username.to_owned(),
+    }
+}
 
 /// A hash of `password` that is cheap to verify.
 pub(crate) fn hash(password: &str) -> String {
@@ -90,8 +99,33 @@ impl Registry {
         registry
     }
 
+    /// A registry with the people of [`content`] on a store that may exist already.
+    pub(crate) fn on(directory: TempDir, uploads: &Uploads) -> Self {
+        let registry = Self::over(directory, uploads);
+        registry.publish(1, content());
+        registry
+    }
+
+    /// Stops the registry and leaves its store.
+    pub(crate) fn stop(self) -> TempDir {
+        self.directory
+    }
+
     pub(crate) fn without_document() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap(), &Uploads::default())
+    }
+
+    /// Stops the registry, lets `meanwhile` see to its store, and starts it again.
+    pub(crate) fn stopped(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        let Self { service, directory, .. } = self;
+        drop(service);
+        meanwhile(directory.path());
+        let registry = Self::over(directory, &Uploads::default());
+        registry.publish(1, content());
+        registry
+    }
+
+    fn over(directory: TempDir, uploads: &Uploads) -> Self {
         let metrics = Metrics::default();
         let current = Arc::new(Current::new(Arc::new(Key::generate().unwrap()), metrics.clone()));
         let authenticator = Authenticator {
@@ -100,7 +134,7 @@ impl Registry {
             tokens: Tokens::default(),
             metrics: metrics.clone(),
         };
-        let store = Arc::new(FilesystemStore::open(directory.path()).unwrap());
+        let store = Arc::new(FilesystemStore::open(directory.path(), uploads).unwrap());
         Self {
             service: Arc::new(Service::new(store, authenticator, READINGS)),
             current,

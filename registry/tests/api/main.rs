@@ -30,6 +30,10 @@ mod proxies;
 #[cfg(test)]
 mod referrers;
 #[cfg(test)]
+mod scrub;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod standalone;
 #[cfg(test)]
 mod store;

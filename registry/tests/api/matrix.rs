@@ -8,7 +8,7 @@ use wharfinger_registry::route::{
     PutManifest, Route, Session, StartUpload,
 };
 
-use crate::fixture::{Answer, Call, Image, MANIFEST, PASSWORD, Registry};
+use crate::fixture::{Answer, Call, Image, MANIFEST, PASSWORD, Registry, owner};
 
 /// What each caller is answered: none, wrong password, wrong token, anonymous token, then whoever may pull, push,
 /// maintain, and everything.
@@ -162,13 +162,14 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    /// A world whose session `caller` has opened.
+    async fn of(caller: &str) -> Self {
         let registry = Registry::new();
         let image = registry.seed("team/app", "v1").await;
         let repository: RepositoryName = "team/app".parse().unwrap();
         let session = registry
             .store()
-            .start_upload(&repository, Algorithm::Sha256)
+            .start_upload(&repository, Algorithm::Sha256, &owner(caller))
             .await
             .unwrap();
         Self {
@@ -198,7 +199,7 @@ async fn each_route_lets_through_exactly_who_may() {
     let mut route = None;
     let mut rows = 0;
     loop {
-        let world = World::new().await;
+        let world = World::of("nobody").await;
         let Some(current) = next(route.as_ref(), &world) else {
             break;
         };
@@ -207,7 +208,7 @@ async fn each_route_lets_through_exactly_who_may() {
                 continue;
             }
             for (index, caller) in CALLERS.into_iter().enumerate() {
-                let world = World::new().await;
+                let world = World::of(caller).await;
                 let (method, uri, body, row) = row(&current, &world);
                 let methods = if method == Method::GET && !matches!(current, Route::Token) {
                     vec![Method::HEAD, method]

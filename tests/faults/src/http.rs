@@ -71,6 +71,31 @@ impl Connection {
         self.answer(method == "HEAD")
     }
 
+    /// Sends a request whose body's length is not told beforehand, and reads its answer.
+    ///
+    /// # Errors
+    /// Where the registry goes away before all of the answer was read.
+    pub fn send_chunks<'a>(
+        &mut self,
+        method: &str,
+        path: &str,
+        chunks: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<Reply> {
+        let stream = self.stream.get_mut();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: registry\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )?;
+        for chunk in chunks {
+            let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
+            framed.extend_from_slice(chunk);
+            framed.extend_from_slice(b"\r\n");
+            stream.write_all(&framed)?;
+        }
+        stream.write_all(b"0\r\n\r\n")?;
+        self.answer(false)
+    }
+
     fn answer(&mut self, is_head: bool) -> io::Result<Reply> {
         let status = self.line()?;
         let status = status.split(' ').nth(1).and_then(|status| status.parse().ok());

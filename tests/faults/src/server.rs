@@ -143,6 +143,16 @@ impl Server {
         self.end().map(drop)
     }
 
+    /// Asks it to end with SIGTERM, and waits until it has.
+    ///
+    /// # Errors
+    /// Where the system does not let it be signalled or waited for.
+    pub fn stop(&mut self) -> Result<()> {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM)?;
+        self.end().map(drop)
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

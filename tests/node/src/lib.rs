@@ -37,3 +37,4 @@ pub use node::{Node, Options};
 pub use process::Signal;
 pub use progress::Progress;
 pub use tools::Tools;
+pub use tools::distribution::install as install_distribution;

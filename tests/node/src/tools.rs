@@ -4,6 +4,7 @@
 mod build;
 mod cache;
 mod debian;
+pub(crate) mod distribution;
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,5 +1,6 @@
 //! Running test binaries that are already built: unit and integration tests here, end-to-end tests on the node.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const END_TO_END: &str = "e2e";
 /// The package of the tests of crashes and failing disks; its own unit tests are in a binary of the same name.
 const FAULTS: &str = "faults";
 
+/// The package of the tests that hand a store to other registries; it has no tests of its own.
+const ADOPTION: &str = "adoption";
+
 /// How much the end-to-end tests and those of crashes do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -32,7 +36,8 @@ pub(crate) fn unit(programs: &[Program], filter: &[String], counts: &mut Counts)
     let mut failed = Vec::new();
     for program in programs
         .iter()
-        .filter(|program| program.is_test && program.package != END_TO_END && !is_fault(program))
+        .filter(|program| program.is_test && ![END_TO_END, ADOPTION].contains(&program.package.as_str()))
+        .filter(|program| !is_fault(program))
     {
         let mut command = Command::new(&program.executable);
         command.args(filter).current_dir(&program.folder);
@@ -85,6 +90,24 @@ pub(crate) fn faults(programs: &[Program], kind: Kind, filter: &[String], counts
             std::env::var("WHARFINGER_KILLS").as_deref().unwrap_or(kills),
         );
         binary(program, &mut command, limit, &mut sum, &mut failed)?;
+    }
+    *counts += sum;
+    conclude(sum, &failed)
+}
+
+/// The tests that hand a store to other registries, whose programs are in the folder `others`.
+pub(crate) fn adoption(programs: &[Program], others: &Path, filter: &[String], counts: &mut Counts) -> Result<String> {
+    let mut sum = Counts::default();
+    let mut failed = Vec::new();
+    for program in programs
+        .iter()
+        .filter(|program| program.is_test && program.package == ADOPTION)
+    {
+        let mut command = Command::new(&program.executable);
+        command.args(filter).current_dir(&program.folder);
+        repository::forget_cargo(&mut command);
+        command.env("WHARFINGER_DISTRIBUTION", others);
+        binary(program, &mut command, Duration::from_mins(5), &mut sum, &mut failed)?;
     }
     *counts += sum;
     conclude(sum, &failed)

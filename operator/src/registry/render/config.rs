@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crds::Registry;
 use kube::ResourceExt;
-use registry_config::{AccessSecret, FORMAT_VERSION, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles};
+use registry_config::{
+    AccessSecret, FORMAT_VERSION, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads,
+};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +26,7 @@ pub(super) fn render(registry: &Registry) -> Draft {
             private_key: format!("{}/tls.key", names::TLS_DIR).into(),
         }),
         limits: Limits::default(),
+        uploads: Uploads::default(),
         storage: Storage::Filesystem(FilesystemStorage {
             root: names::DATA_DIR.into(),
         }),

@@ -34,6 +34,11 @@ impl Layout {
         self.own().join("listing.redb")
     }
 
+    /// What a scrub has taken out of the store; kept until a person removes it.
+    pub(super) fn quarantine(&self) -> PathBuf {
+        self.own().join("quarantine")
+    }
+
     pub(super) fn repositories(&self) -> PathBuf {
         self.root.join("docker/registry/v2/repositories")
     }
@@ -42,12 +47,14 @@ impl Layout {
         self.repositories().join(name.as_str())
     }
 
+    /// The bytes of all repositories, by algorithm.
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.root.join("docker/registry/v2/blobs")
+    }
+
     /// The bytes of a blob or manifest, whichever repositories it is in.
     pub(super) fn data(&self, digest: &Digest) -> PathBuf {
-        let blobs = self
-            .root
-            .join("docker/registry/v2/blobs")
-            .join(digest.algorithm().as_str());
+        let blobs = self.blobs().join(digest.algorithm().as_str());
         blobs.join(&digest.hex()[..2]).join(digest.hex()).join("data")
     }
 
@@ -81,7 +88,12 @@ impl Layout {
 
     /// Remembers that a tag has once pointed at a manifest.
     pub(super) fn tag_index_link(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> PathBuf {
-        link(&self.tag(name, tag).join("index"), digest)
+        link(&self.tag_index_links(name, tag), digest)
+    }
+
+    /// The manifests that a tag has pointed at, by algorithm.
+    pub(super) fn tag_index_links(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.tag(name, tag).join("index")
     }
 
     /// What a tag points at now.
@@ -89,8 +101,18 @@ impl Layout {
         self.tag(name, tag).join("current/link")
     }
 
+    /// The upload sessions of a repository.
+    pub(super) fn uploads(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_uploads")
+    }
+
     pub(super) fn upload(&self, name: &RepositoryName, session: UploadId) -> PathBuf {
-        self.repository(name).join("_uploads").join(session.to_string())
+        self.uploads(name).join(session.to_string())
+    }
+
+    /// Who has opened the session. Other registries do not look at it.
+    pub(super) fn upload_owner(&self, name: &RepositoryName, session: UploadId) -> PathBuf {
+        self.upload(name, session).join("wharfinger-owner")
     }
 
     pub(super) fn upload_data(&self, name: &RepositoryName, session: UploadId) -> PathBuf {

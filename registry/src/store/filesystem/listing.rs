@@ -7,7 +7,7 @@
 
 mod database;
 mod follow;
-mod scan;
+pub(super) mod scan;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -13,10 +13,13 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use registry_config::Uploads;
+
 use super::super::Error;
 use super::durable::{Durable, failed};
 use super::layout::Layout;
 use super::listing::{Event, Kind, Listing};
+use super::remembered::Remembered;
 use super::sessions::Sessions;
 use crate::oci::{Digest, RepositoryName};
 
@@ -30,19 +33,21 @@ pub(super) struct Tree {
     durable: Durable,
     sessions: Arc<Sessions>,
     listing: Listing,
+    remembered: Remembered,
     /// Taken by whoever changes which manifests, tags and blobs a repository has, so that a manifest is not stored
     /// while something that it refers to is deleted.
     changes: [Mutex<()>; STRIPES],
 }
 
 impl Tree {
-    pub(super) fn new(root: &Path) -> Self {
+    pub(super) fn new(root: &Path, uploads: &Uploads) -> Self {
         let layout = Layout::new(root);
         Self {
             durable: Durable::new(root.to_owned(), layout.temporary()),
             listing: Listing::new(layout.clone()),
             layout,
-            sessions: Arc::default(),
+            remembered: Remembered::new(),
+            sessions: Arc::new(Sessions::new(uploads)),
             changes: std::array::from_fn(|_| Mutex::default()),
         }
     }
@@ -57,6 +62,10 @@ impl Tree {
 
     pub(super) fn listing(&self) -> &Listing {
         &self.listing
+    }
+
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// Checks that the store can still be read and written.

@@ -11,12 +11,12 @@ use futures::StreamExt;
 use rustix::fs::Advice;
 use tokio::task::JoinHandle;
 
-use super::super::{BoxError, Chunks, Error};
+use super::super::{BoxError, Chunks, Error, Upload};
 use super::durable::failed;
 use super::sessions::{Claim, Progress};
 use super::tree::Tree;
 use super::{blocking, joined};
-use crate::oci::{Algorithm, ContentRange, Digest, Hasher, RepositoryName, UploadId};
+use crate::oci::{Algorithm, ContentRange, Digest, Hasher};
 
 /// How many bytes are handed to the blocking pool at once. An upload holds two batches at most.
 const BATCH_BYTES: u64 = 512 * 1024;
@@ -33,7 +33,7 @@ pub(super) struct Writer {
     path: PathBuf,
     progress: Progress,
     written_back: u64,
-    session: UploadId,
+    upload: Upload,
     claim: Claim,
     /// Whether the session is over.
     ended: bool,
@@ -42,25 +42,21 @@ pub(super) struct Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.claim.progress = (!self.ended).then(|| self.progress.clone());
+        self.claim.ended = self.ended;
     }
 }
 
 /// Opens a session for writing. A `range` must begin where the session ends.
-pub(super) async fn open(
-    tree: &Arc<Tree>,
-    repository: &RepositoryName,
-    session: UploadId,
-    range: Option<ContentRange>,
-) -> Result<Writer, Error> {
-    let path = tree.layout().upload_data(repository, session);
-    let tree = tree.clone();
+pub(super) async fn open(tree: &Arc<Tree>, upload: &Upload, range: Option<ContentRange>) -> Result<Writer, Error> {
+    let path = tree.layout().upload_data(&upload.repository, upload.session);
+    let (tree, upload) = (tree.clone(), upload.clone());
     blocking(move || {
         // The file is looked for first, so that asking for sessions that do not exist leaves no trace.
         let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::UploadUnknown),
             result => result.map_err(|error| failed("write", &path, error))?,
         };
-        let mut claim = tree.sessions().claim(session)?;
+        let mut claim = tree.claim_upload(&upload)?;
         let progress = match claim.progress.take() {
             Some(progress) => resume(&mut file, progress),
             None => hash_again(&mut file, Algorithm::Sha256),
@@ -72,7 +68,7 @@ pub(super) async fn open(
             path,
             progress,
             written_back: received,
-            session,
+            upload,
             claim,
             ended: false,
         };
@@ -191,7 +187,7 @@ impl Writer {
     }
 
     /// Turns the session into the blob `digest`, or removes it where its content has another digest.
-    pub(super) fn commit(mut self, tree: &Tree, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+    pub(super) fn commit(mut self, tree: &Tree, digest: &Digest) -> Result<(), Error> {
         if self.progress.hasher.algorithm() != digest.algorithm() {
             let again = hash_again(&mut self.file, digest.algorithm());
             self.progress = again.map_err(|error| failed("read", &self.path, error))?;
@@ -199,7 +195,7 @@ impl Writer {
         let computed = self.progress.hasher.clone().finish();
         if computed != *digest {
             self.ended = true;
-            tree.discard_upload(repository, self.session)?;
+            tree.discard_upload(&self.upload)?;
             return Err(Error::DigestMismatch {
                 expected: digest.clone(),
                 computed,
@@ -208,7 +204,7 @@ impl Writer {
         self.file
             .sync_data()
             .map_err(|error| failed("sync", &self.path, error))?;
-        tree.commit_upload(repository, self.session, digest)?;
+        tree.commit_upload(&self.upload, digest)?;
         self.ended = true;
         Ok(())
     }

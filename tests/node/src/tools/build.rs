@@ -37,7 +37,7 @@ pub(super) fn cached(progress: &Progress) -> Result<PathBuf> {
     let flags = flags()?;
     let mut key_parts = flags.clone();
     key_parts.extend([std::env::consts::ARCH.into(), images::RECIPE.into()]);
-    let folder = cache::folder()?;
+    let folder = cache::folder("tools")?;
     let entry = folder.join(cache::key(Path::new(SOURCES), &key_parts)?);
     let bin = entry.join("bin");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;

@@ -12,8 +12,8 @@ use crate::tools::remove;
 /// How many builds are kept: two, so that going back and forth between two branches builds nothing.
 const KEPT: usize = 2;
 
-/// `$XDG_CACHE_HOME/wharfinger/tools`, by default below `~/.cache`.
-pub(super) fn folder() -> Result<PathBuf> {
+/// `$XDG_CACHE_HOME/wharfinger/<name>`, by default below `~/.cache`.
+pub(super) fn folder(name: &str) -> Result<PathBuf> {
     let given = std::env::var_os("XDG_CACHE_HOME")
         .filter(|value| !value.is_empty())
         .map(PathBuf::from);
@@ -23,7 +23,7 @@ pub(super) fn folder() -> Result<PathBuf> {
             .context("neither XDG_CACHE_HOME nor HOME says where to keep programs")?
             .join(".cache"),
     };
-    Ok(cache.join("wharfinger").join("tools"))
+    Ok(cache.join("wharfinger").join(name))
 }
 
 /// The SHA-256 of everything that a build depends on: each file below `sources` with its name, and the words in `flags`.

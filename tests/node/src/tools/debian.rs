@@ -22,20 +22,32 @@ const PACKAGES: [(&str, &[&str]); 8] = [
     ("iproute2", &["/usr/bin/ip", "/sbin/ip", "/usr/sbin/ip"]),
 ];
 
+/// The registry that the tests of adoption hand a store to.
+const REGISTRY: [(&str, &[&str]); 1] = [("docker-registry", &["/usr/bin/docker-registry"])];
+
 /// Debian asks this program before it starts a service at installation; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing, and starts none of the services that come with it.
+/// Installs what a node misses, and starts none of the services that come with it.
 pub(super) fn install(progress: &Progress) -> Result<()> {
+    install_packages(&PACKAGES, progress)
+}
+
+/// Installs Debian's registry, and does not start it.
+pub(super) fn install_registry(progress: &Progress) -> Result<()> {
+    install_packages(&REGISTRY, progress)
+}
+
+fn install_packages(packages: &[(&'static str, &[&str])], progress: &Progress) -> Result<()> {
     let missing: Vec<&str> = if Path::new("/usr/bin/dpkg-query").exists() {
-        PACKAGES
+        packages
             .iter()
             .map(|(package, _)| *package)
             .filter(|package| !is_installed(package))
             .collect()
     } else {
         let absent = |files: &[&str]| !files.iter().any(|file| Path::new(file).exists());
-        PACKAGES
+        packages
             .iter()
             .filter(|(_, files)| absent(files))
             .map(|(package, _)| *package)

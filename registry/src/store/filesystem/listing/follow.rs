@@ -58,7 +58,7 @@ fn run(tree: &Weak<Tree>, stopped: &Receiver<()>) {
             Ok(Some(refreshed)) => {
                 tree.listing().is_complete.store(true, Ordering::Release);
                 let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                tracing::debug!(refreshed, milliseconds, "the listing index is complete");
+                tracing::info!(refreshed, milliseconds, "the listing index is complete");
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(

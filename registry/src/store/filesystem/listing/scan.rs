@@ -108,7 +108,7 @@ pub(super) fn blobs(layout: &Layout, repository: &RepositoryName) -> Result<Vec<
 }
 
 /// Calls `visit` with every directory below the repositories that may be one, in no order, until it says `false`.
-pub(super) fn walk(
+pub(in super::super) fn walk(
     layout: &Layout,
     mut visit: impl FnMut(&RepositoryName) -> Result<bool, Error>,
 ) -> Result<(), Error> {
@@ -141,7 +141,7 @@ fn digests(directory: &Path) -> Result<Vec<Digest>, Error> {
 }
 
 /// The names of the directories in a directory; none where it does not exist.
-fn directories(path: &Path) -> Result<Vec<String>, Error> {
+pub(in super::super) fn directories(path: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(path) {
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
         result => result.map_err(|error| failed("read", path, error))?,

@@ -35,6 +35,18 @@ impl Tree {
         after: Option<&str>,
     ) -> Result<Vec<Referrer>, Error> {
         let refresh = |refresh: &mut dyn FnMut() -> Result<(), Error>| self.changing(repository, refresh);
-        self.listing.referrers(repository, subject, after, refresh)
+        let mut referrers = self.listing.referrers(repository, subject, after, refresh)?;
+        // Another registry deletes a manifest by its link alone, and no folder that the list is read from changes by that.
+        let mut result = Ok(());
+        referrers.retain(|referrer| {
+            referrer.digest.parse().is_ok_and(|digest| {
+                let link = self.layout.revision_link(repository, &digest);
+                exists(&link).unwrap_or_else(|error| {
+                    result = Err(error);
+                    false
+                })
+            })
+        });
+        result.map(|()| referrers)
     }
 }

@@ -20,16 +20,29 @@ impl Tree {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<StoredManifest, Error> {
+        let reading = self.remembered.reading();
         let digest = match reference {
             Reference::Digest(digest) => digest.clone(),
             Reference::Tag(tag) => self.tagged(repository, tag)?.ok_or(Error::ManifestUnknown)?,
         };
         self.require_manifest(repository, &digest)?;
-        let content = read(&self.layout.data(&digest))?.ok_or(Error::ManifestUnknown)?;
-        Ok(StoredManifest {
+        let path = self.layout.data(&digest);
+        let content = read(&path)?.ok_or(Error::ManifestUnknown)?;
+        // Clients check what they ask for by digest, but take what a tag gives them as it is.
+        if Digest::of(digest.algorithm(), &content) != digest {
+            return Err(Error::DamagedManifest { digest, path });
+        }
+        let media_type = match Manifest::parse(&content) {
+            Ok(manifest) => manifest.media_type.into(),
+            Err(source) => return Err(Error::UnreadableManifest { digest, source }),
+        };
+        let manifest = StoredManifest {
             digest,
+            media_type,
             content: Bytes::from(content),
-        })
+        };
+        self.remembered.keep(reading, repository, reference, &manifest);
+        Ok(manifest)
     }
 
     pub(in super::super) fn put_manifest(
@@ -59,6 +72,7 @@ impl Tree {
                 .write(&self.layout.revision_link(repository, digest), link)?;
             change.done(&Event::ManifestAdded(digest, manifest, content.len()));
             for tag in tags {
+                let _announced = self.remembered.change(repository, vec![Reference::Tag(tag.clone())]);
                 let change = self.listing.change(repository, Kind::Tags);
                 self.durable
                     .write(&self.layout.tag_index_link(repository, tag, digest), link)?;
@@ -93,6 +107,9 @@ impl Tree {
             }
         }
         let content = read(&self.layout.data(digest))?.unwrap_or_default();
+        let _announced = self
+            .remembered
+            .change(repository, vec![Reference::Digest(digest.clone())]);
         let link = self.layout.revision_link(repository, digest);
         let change = self.listing.change(repository, Kind::Revisions);
         self.durable.remove(link.parent().unwrap_or(&link))?;
@@ -106,6 +123,7 @@ impl Tree {
     }
 
     fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool, Error> {
+        let _announced = self.remembered.change(repository, vec![Reference::Tag(tag.clone())]);
         let change = self.listing.change(repository, Kind::Tags);
         let removed = self.durable.remove(&self.layout.tag(repository, tag))?;
         change.done(&Event::TagRemoved(tag));
