@@ -130,25 +130,19 @@ impl Other {
             _settings: folder,
         };
         let mut said = String::new();
-        loop {
-            match log.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    let address = line.split_once("listening on ").and_then(|(_, after)| {
-                        let end = after.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
-                        after[..end].parse().ok()
-                    });
-                    if let Some(address) = address {
-                        other.address = address;
-                        return Ok(other);
-                    }
-                    said.extend([line.as_str(), "\n"]);
-                }
-                Err(_) => {
-                    let ended = other.child.try_wait()?;
-                    bail!("{kind:?} does not listen ({ended:?}):\n{said}");
-                }
+        while let Ok(line) = log.recv_timeout(PATIENCE) {
+            let address = line.split_once("listening on ").and_then(|(_, after)| {
+                let end = after.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
+                after[..end].parse().ok()
+            });
+            if let Some(address) = address {
+                other.address = address;
+                return Ok(other);
             }
+            said.extend([line.as_str(), "\n"]);
         }
+        let ended = other.child.try_wait()?;
+        bail!("{kind:?} does not listen ({ended:?}):\n{said}");
     }
 
     /// Connects to it.

@@ -172,13 +172,12 @@ impl Sessions {
     fn admit(&self, upload: &Upload, read_owner: impl FnOnce() -> Result<Option<Owner>, Error>) -> Result<(), Error> {
         let owner = |known: &Known| known.sessions.get(&upload.session).map(|session| session.owner.clone());
         let known = owner(&self.lock());
-        let owner = match known {
-            Some(owner) => owner,
-            None => {
-                let owner = read_owner()?;
-                self.found(&upload.repository, upload.session, owner.clone(), Duration::ZERO);
-                owner
-            }
+        let owner = if let Some(owner) = known {
+            owner
+        } else {
+            let owner = read_owner()?;
+            self.found(&upload.repository, upload.session, owner.clone(), Duration::ZERO);
+            owner
         };
         if upload.caller.may_continue(owner.as_ref()) {
             Ok(())
