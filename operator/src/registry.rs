@@ -81,6 +81,7 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
                 note_publication(&context, &reference);
             }
             let application = match &plan.workload {
+                Ok(_) if plan.waits_for_certificate => Application::default(),
                 Ok(workload) => apply::apply(&context, &snapshot, render::render(&snapshot.registry, workload)).await?,
                 Err(_) => Application::default(),
             };

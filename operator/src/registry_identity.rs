@@ -89,6 +89,9 @@ fn without_registry(identity: &RegistryIdentity) -> IdentityOutcome {
 fn status(identity: &RegistryIdentity, outcome: &IdentityOutcome, now: Timestamp) -> RegistryIdentityStatus {
     let ready = if !outcome.accepted.is_yes() {
         outcome.accepted.clone()
+    } else if outcome.disabled && !outcome.programmed.is_yes() {
+        // Somebody who revokes must not be told that it is done before it is.
+        outcome.programmed.clone()
     } else if outcome.disabled {
         Verdict::no(
             reasons::DISABLED,

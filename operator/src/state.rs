@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// Key of the state within its Secret: JSON, compressed with gzip.
 pub(crate) const STATE_KEY: &str = "state";
 
+/// The most that the compressed state may weigh; a Secret as a whole is limited to 1 MiB.
+pub(crate) const MAX_STATE_BYTES: usize = 1000 * 1024;
+
 /// The version of the state's format that this build writes and reads.
 const FORMAT_VERSION: u32 = 1;
 
@@ -121,6 +124,13 @@ impl State {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&json)?;
         encoder.finish()
+    }
+
+    /// How many bytes the packed state has, where those are too many.
+    pub(crate) fn excess(&self) -> Option<usize> {
+        let is_small = serde_json::to_vec(self).is_ok_and(|json| json.len() <= MAX_STATE_BYTES);
+        let packed = (!is_small).then(|| self.pack().ok()).flatten()?;
+        (packed.len() > MAX_STATE_BYTES).then_some(packed.len())
     }
 
     fn unpack(packed: &[u8]) -> Result<Self, String> {

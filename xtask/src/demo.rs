@@ -25,9 +25,11 @@ pub(crate) fn up() -> Result<()> {
     progress.step("building the operator and the registry");
     let images = image::stage_all(&build::programs("dev")?)?;
     let node = Node::up(&options(), &tools, &progress)?;
+    node.forward(PORT, &format!("127.0.0.1:{PORT}")).with_context(|| {
+        format!("the demo needs port {PORT} of 127.0.0.1: end what has it, and run this again (`demo --down` takes away what is there already)")
+    })?;
     cluster::load_images(&node, &images, &progress)?;
     cluster::install(&node, &images, &Settings { log_level: "info" }, &progress)?;
-    node.forward(PORT, &format!("127.0.0.1:{PORT}"))?;
     let shell = Shell::new(&node, &files())?;
 
     terminal::heading("A registry, two identities and two policies");

@@ -75,6 +75,7 @@ pub(super) async fn stand_by(context: &Context, snapshot: &Snapshot, installatio
         .note(&ObjectRef::from_obj(registry.as_ref()), is_followed);
     let verdict = verdict(registry, installation, &context.settings.installation);
     if is_new {
+        tracing::warn!(registry = %ObjectRef::from_obj(registry.as_ref()), "{}", verdict.message);
         context
             .tell(
                 &registry.object_ref(&()),

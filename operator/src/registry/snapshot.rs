@@ -39,6 +39,8 @@ pub(super) struct Snapshot {
     pub(super) fresh_key: TokenKey,
     /// The highest revision that a Pod has reported.
     pub(super) highest_reported: u64,
+    /// The Registry's own Deployment, where there is one.
+    pub(super) deployment: Option<Arc<DynamicObject>>,
     /// The Registry's own Service, where there is one.
     pub(super) service: Option<Arc<DynamicObject>>,
     /// Pods of that Deployment.
@@ -168,6 +170,7 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         sources,
         hashes,
         highest_reported,
+        deployment,
         service,
         pods,
         claim,

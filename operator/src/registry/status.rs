@@ -46,15 +46,7 @@ impl Findings<'_> {
 /// What is to be said of each identity and policy.
 pub(super) fn outcome(findings: &Findings<'_>, proofs: &super::proof::Proofs) -> Outcome {
     let registry = findings.reference();
-    let blocked = match &findings.plan.manage {
-        Manage::Nothing { why } => Some(why.clone()),
-        Manage::Everything { .. } => None,
-    };
-    let general = if findings.is_published() {
-        findings.proof.verdict.clone()
-    } else {
-        blocked.unwrap_or_else(|| Verdict::no(reasons::PENDING, "the access document is about to be published"))
-    };
+    let general = programmed(findings);
     if findings.is_published() && findings.proof.verdict.is_yes() {
         proofs.keep_entries(&registry, entries(findings.plan));
     }
@@ -115,6 +107,15 @@ pub(super) fn outcome(findings: &Findings<'_>, proofs: &super::proof::Proofs) ->
         })
         .collect();
     Outcome { identities, policies }
+}
+
+/// Whether everything that is accepted is in force in every Pod.
+fn programmed(findings: &Findings<'_>) -> Verdict {
+    match &findings.plan.manage {
+        _ if findings.is_published() => findings.proof.verdict.clone(),
+        Manage::Nothing { why } => why.clone(),
+        Manage::Everything { .. } => Verdict::no(reasons::PENDING, "the access document is about to be published"),
+    }
 }
 
 fn entries(plan: &Plan) -> HashSet<String> {
@@ -202,13 +203,19 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
             _ => Verdict::yes(reasons::RESOLVED, ""),
         },
     };
-    let ready = ready(findings, [&accepted, &resolved, &storage_ready], certificate.as_ref());
+    let programmed = programmed(findings);
+    let ready = ready(
+        findings,
+        [&accepted, &resolved, &storage_ready],
+        certificate.as_ref(),
+        &programmed,
+    );
     let special = special(findings);
     let mut verdicts = vec![
         (types::READY, &ready),
         (types::ACCEPTED, &accepted),
         (types::RESOLVED_REFS, &resolved),
-        (types::PROGRAMMED, &proof.verdict),
+        (types::PROGRAMMED, &programmed),
         (types::STORAGE_READY, &storage_ready),
     ];
     verdicts.extend(certificate.iter().map(|verdict| (types::CERTIFICATE_READY, verdict)));
@@ -249,12 +256,12 @@ fn ready(
     findings: &Findings<'_>,
     [accepted, resolved, storage_ready]: [&Verdict; 3],
     certificate: Option<&Verdict>,
+    programmed: &Verdict,
 ) -> Verdict {
     let Findings {
         snapshot,
         application,
         publication,
-        proof,
         ..
     } = *findings;
     if let Some(why) = &publication.refused {
@@ -290,8 +297,8 @@ fn ready(
         let starting = || Verdict::no(reasons::PROGRESSING, "the Pod is starting");
         return pods::trouble(&snapshot.pods).unwrap_or_else(starting);
     }
-    if !proof.verdict.is_yes() {
-        return proof.verdict.clone();
+    if !programmed.is_yes() {
+        return programmed.clone();
     }
     Verdict::yes(
         reasons::OK,

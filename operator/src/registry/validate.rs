@@ -21,7 +21,7 @@ use crate::outcome::Verdict;
 use crate::registry::elsewhere;
 use crate::registry::snapshot::{CertificateSource, LiveIndex, Snapshot};
 use crate::settings::Settings;
-use crate::state::{LiveState, State};
+use crate::state::{LiveState, MAX_STATE_BYTES, State};
 use identities::Identity;
 use policies::Judged;
 use settings::Reloadable;
@@ -32,6 +32,9 @@ pub(super) struct Plan {
     pub(super) workload: Result<Workload, Verdict>,
     /// What the operator may write at all.
     pub(super) manage: Manage,
+    /// Whether the registry's objects stay as they are, because Pods made now would have no certificate while those that
+    /// run serve.
+    pub(super) waits_for_certificate: bool,
     /// The access document's content.
     pub(super) content: AccessContent,
     /// The revision of the document if it is published now.
@@ -105,7 +108,7 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         ),
         LiveState::Unreadable { why } => {
             let message = format!(
-                "Secret `{}` cannot be read ({why}), so everything stays as it is; restore it from a backup, or delete it to begin anew: passwords are hashed again and issued tokens end",
+                "Secret `{}` cannot be read ({why}), so everything stays as it is; restore it from a backup, or delete it to begin anew: passwords are hashed again, issued tokens end, and policies that are broken now do not have their last accepted form any more",
                 names::state_secret(&registry.name_any())
             );
             (
@@ -136,19 +139,28 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let mut identities = identities::judge(snapshot, &state, next_revision);
     let mut policies = policies::judge(snapshot, &state);
     let reloadable = Reloadable::of(registry);
-    let mut content = content(registry, &reloadable, &state, &identities, &policies);
-    if let Err(PackError::TooLarge(bytes)) = pack(&content, next_revision) {
-        refuse_additions(snapshot, &mut identities, &mut policies, bytes);
-        content = self::content(registry, &reloadable, &state, &identities, &policies);
+    let laid_out = |identities: &_, policies: &_| {
+        let content = content(registry, &reloadable, &state, identities, policies);
+        (content, next_state(state.clone(), identities, policies))
+    };
+    let (mut content, mut next) = laid_out(&identities, &policies);
+    for new_denials in [NewDenials::Added, NewDenials::Refused] {
+        let Some(excess) = excess(&content, next_revision, &next) else {
+            break;
+        };
+        refuse_additions(snapshot, &state, &mut identities, &mut policies, new_denials, &excess);
+        (content, next) = laid_out(&identities, &policies);
     }
     let manage = match foreign.or(paused) {
         Some(why) => Manage::Nothing { why },
-        None => Manage::Everything {
-            state: next_state(state, &identities, &policies),
-        },
+        None => Manage::Everything { state: next },
     };
+    let workload = reloadable.accepted.and_then(|()| workload(registry, settings));
     Plan {
-        workload: reloadable.accepted.and_then(|()| workload(registry, settings)),
+        waits_for_certificate: workload
+            .as_ref()
+            .is_ok_and(|workload| waits_for_certificate(snapshot, workload)),
+        workload,
         manage,
         content,
         next_revision,
@@ -168,7 +180,23 @@ fn next_revision(snapshot: &Snapshot, state: &State) -> u64 {
         LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => 0,
     };
     let clock = u64::try_from(snapshot.now.as_millisecond()).unwrap_or(0);
-    state.revision.max(published).max(clock).max(snapshot.highest_reported) + 1
+    let highest = state.revision.max(published).max(clock).max(snapshot.highest_reported);
+    highest.saturating_add(1)
+}
+
+/// Whether Pods would be replaced by some without a certificate: one that runs and serves is better than that.
+fn waits_for_certificate(snapshot: &Snapshot, workload: &Workload) -> bool {
+    let is_usable = matches!(
+        snapshot.certificate,
+        CertificateSource::NotNeeded | CertificateSource::Usable(_)
+    );
+    let Some(deployment) = snapshot.deployment.as_ref().filter(|_| !is_usable) else {
+        return false;
+    };
+    let volumes = deployment.data["spec"]["template"]["spec"]["volumes"].as_array();
+    let tls = volumes.into_iter().flatten().find(|volume| volume["name"] == "tls");
+    let mounted = tls.and_then(|volume| volume["secret"]["secretName"].as_str());
+    mounted != workload.tls_secret.as_deref()
 }
 
 /// Whether the document in force differs from `content`.
@@ -222,49 +250,60 @@ fn content(
     }
 }
 
-/// Takes back what the document in force does not have yet. Removals always go out, and a Deny is never dropped.
+/// What becomes of a Deny that is not in force yet, where not everything fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NewDenials {
+    /// It goes before whatever is allowed.
+    Added,
+    /// Even so it does not fit: what is taken back elsewhere must still go out.
+    Refused,
+}
+
+/// What does not fit its Secret, if anything.
+fn excess(content: &AccessContent, revision: u64, state: &State) -> Option<String> {
+    let (what, bytes, most) = match (pack(content, revision), state.excess()) {
+        (Err(PackError::TooLarge(bytes)), _) => ("the access document", bytes, registry_config::MAX_CONTENT_BYTES),
+        (_, Some(bytes)) => ("what the operator keeps about this Registry", bytes, MAX_STATE_BYTES),
+        (_, None) => return None,
+    };
+    Some(format!(
+        "{what} would be {bytes} bytes when compressed, and at most {most} fit; delete identities or policies that are no longer needed"
+    ))
+}
+
+/// Takes back what the document in force does not have yet. Removals always go out, and a Deny that is in force stays.
 fn refuse_additions(
     snapshot: &Snapshot,
+    state: &State,
     identities: &mut BTreeMap<String, Identity>,
     policies: &mut BTreeMap<String, Judged>,
-    bytes: usize,
+    new_denials: NewDenials,
+    excess: &str,
 ) {
     let (known_identities, known_policies) = match &snapshot.index {
         LiveIndex::Read { content, .. } => (content.identities.as_slice(), content.policies.as_slice()),
         LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => (&[][..], &[][..]),
     };
-    let refusal = Verdict::no(
-        reasons::LIMIT_EXCEEDED,
-        format!(
-            "the access document would be {bytes} bytes when compressed, and at most {} fit; delete identities or policies that are no longer needed",
-            registry_config::MAX_CONTENT_BYTES
-        ),
-    );
-    for identity in identities.values_mut() {
+    let refusal = Verdict::no(reasons::LIMIT_EXCEEDED, excess);
+    for (uid, identity) in identities {
         let is_new = identity
             .entry
             .as_ref()
             .is_some_and(|entry| !known_identities.iter().any(|known| known.uid == entry.uid));
         if is_new {
-            identity.entry = None;
-            identity.accepted = refusal.clone();
+            identity.refuse(refusal.clone(), state.identities.get(uid));
         }
     }
-    for policy in policies.values_mut() {
+    for (uid, policy) in policies {
         let Some(entry) = &policy.in_force else { continue };
-        if entry.effect == registry_policy::Effect::Deny {
+        if entry.effect == registry_policy::Effect::Deny && new_denials == NewDenials::Added {
             continue;
         }
-        match known_policies.iter().find(|known| known.name == entry.name) {
-            Some(known) if known == entry => {}
-            Some(known) => {
-                policy.in_force = Some(known.clone());
-                policy.accepted = refusal.clone();
-            }
-            None => {
-                policy.in_force = None;
-                policy.accepted = refusal.clone();
-            }
+        let known = known_policies.iter().find(|known| known.name == entry.name);
+        if known != Some(entry) {
+            policy.in_force = known.cloned();
+            policy.keep = state.policies.get(uid).cloned();
+            policy.accepted = refusal.clone();
         }
     }
 }
@@ -278,7 +317,7 @@ fn next_state(state: State, identities: &BTreeMap<String, Identity>, policies: &
             .collect(),
         identities: identities
             .iter()
-            .filter(|(_, identity)| identity.is_home)
+            .filter(|(_, identity)| identity.is_kept)
             .map(|(uid, identity)| (uid.clone(), identity.next_state()))
             .collect(),
         policies: policies

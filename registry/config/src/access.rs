@@ -6,8 +6,8 @@
 use registry_policy::{Action, Effect, Role, Subject};
 use serde::{Deserialize, Serialize};
 
-use crate::document::{self, DocumentError};
-use crate::{Cors, DurationText, PasswordHash};
+use crate::document::{self, DocumentError, MAX_REVISION};
+use crate::{Cors, DurationText, PasswordHash, Problem};
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
 /// is not kept beside the index.
@@ -39,7 +39,12 @@ impl AccessIndex {
     /// # Errors
     /// With line and column where the text is not such a document; an unknown field is an error.
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
-        document::parse(Self::KIND, text)
+        let index: Self = document::parse(Self::KIND, text)?;
+        if index.revision > MAX_REVISION {
+            let problem = Problem::new("revision", format!("{} is above {MAX_REVISION}", index.revision));
+            return Err(DocumentError::Invalid(vec![problem]));
+        }
+        Ok(index)
     }
 }
 

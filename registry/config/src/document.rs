@@ -11,6 +11,10 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The versions of the access document that this build can read and enforce, in ascending order.
 pub const FORMAT_VERSIONS: &[u32] = &[1];
 
+/// The highest revision that a document may have: what JSON carries exactly everywhere, and far above every one that is
+/// counted up to.
+pub(crate) const MAX_REVISION: u64 = 1 << 53;
+
 /// Why a document was refused. Nothing of a refused document is used.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {

@@ -18,9 +18,11 @@ pub struct ServerConfig {
     /// Version of this document's format; 1.
     pub format_version: u32,
     /// Address and port of the registry API, such as `127.0.0.1:5000`.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Address and port of `/livez`, `/readyz`, `/status` and `/metrics`. Never the one of `listen`: what stands there is
     /// not for clients.
+    #[serde(deserialize_with = "address")]
     pub admin_listen: SocketAddr,
     /// The certificate of the registry API. Absent: clients talk to it without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +38,14 @@ pub struct ServerConfig {
     /// The Secret that holds the access document, in a cluster. Absent stand-alone, where `--access` names a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_secret: Option<AccessSecret>,
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        let hint = "write an IP address and a port, such as `127.0.0.1:5000`, or `0.0.0.0:5000` for every address of the machine";
+        serde::de::Error::custom(format!("`{text}` is no address to listen on: {hint}"))
+    })
 }
 
 /// The files of a certificate and its private key, in PEM. They are followed while the registry runs: a pair that cannot
@@ -242,6 +252,18 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("line 4") && error.contains("adminlisten"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_its_line_and_an_example() {
+        for wrong in ["localhost:5000", "5000", ":5000", "127.0.0.1:70000"] {
+            let error = ServerConfig::parse(&GOOD.replace("127.0.0.1:5000", &format!("'{wrong}'")));
+            let error = error.unwrap_err().to_string();
+            assert!(
+                error.contains("line 3") && error.contains(wrong) && error.contains("0.0.0.0:5000"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

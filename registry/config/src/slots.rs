@@ -133,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn refuses_a_revision_that_none_could_follow() {
+        for (revision, is_fine) in [(1 << 53, true), ((1 << 53) + 1, false), (u64::MAX, false)] {
+            let (index, packed) = pack(&content(), revision).unwrap();
+            assert_eq!(index_from_secret(&index, &packed).is_ok(), is_fine, "{revision}");
+        }
+    }
+
+    #[test]
     fn refuses_more_than_fits_a_secret() {
         let mut large = content();
         let noise: Vec<String> = (0_u64..60_000)

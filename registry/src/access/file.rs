@@ -101,6 +101,7 @@ async fn reload(path: &Path, current: &Arc<Current>) {
                 .is_some_and(|known| (known.revision(), known.digest()) == (snapshot.revision(), snapshot.digest()));
             if same {
                 current.clear_refusal();
+                tracing::info!(path = %path.display(), "the access document is the one in force");
             } else {
                 current.enforce(snapshot);
                 current.report();

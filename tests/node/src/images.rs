@@ -137,6 +137,8 @@ impl Store {
 
     fn buildah(&self, verb: &str) -> Command {
         let mut command = Command::new("buildah");
+        // It would look for credentials there, and fail where that folder is gone.
+        command.env_remove("DOCKER_CONFIG").env_remove("REGISTRY_AUTH_FILE");
         command
             .arg("--root")
             .arg(&self.root)

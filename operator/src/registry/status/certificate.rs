@@ -9,7 +9,7 @@ use crate::registry::snapshot::CertificateSource;
 /// What is to be said of the certificate; nothing where the Registry has no TLS.
 pub(super) fn ready(registry: &Registry, source: &CertificateSource, now: Timestamp) -> Option<Verdict> {
     let name = &registry.spec.tls.as_ref()?.secret_ref.name;
-    let kept = "Pods that have a certificate already go on with it, others answer nobody";
+    let kept = "Pods that run go on as they do, new ones answer nobody until then";
     let certificate = match source {
         CertificateSource::NotNeeded => return None,
         CertificateSource::Missing => {

@@ -22,8 +22,8 @@ pub(in crate::registry) struct Identity {
     pub(in crate::registry) accepted: Verdict,
     pub(in crate::registry) resolved: Verdict,
     pub(in crate::registry) disabled: bool,
-    /// Whether it is of the Registry's own namespace.
-    pub(in crate::registry) is_home: bool,
+    /// Whether something is kept about it: it is of the Registry's own namespace, and there is room.
+    pub(in crate::registry) is_kept: bool,
     /// Whether it has its username, against others who want the same.
     pub(in crate::registry) holds_username: bool,
     /// Its line in the access document, where it may sign in.
@@ -35,6 +35,16 @@ pub(in crate::registry) struct Identity {
 }
 
 impl Identity {
+    /// Leaves it out, and keeps of it what was kept before.
+    pub(super) fn refuse(&mut self, refusal: Verdict, kept: Option<&IdentityState>) {
+        self.accepted = refusal;
+        self.entry = None;
+        self.job = None;
+        self.password = kept.and_then(|kept| kept.password.clone());
+        self.holds_username &= kept.is_some();
+        self.is_kept &= kept.is_some();
+    }
+
     /// What to keep about it.
     pub(super) fn next_state(&self) -> IdentityState {
         IdentityState {
@@ -138,7 +148,7 @@ fn judge_one(
         accepted,
         resolved,
         disabled,
-        is_home,
+        is_kept: is_home,
         holds_username,
         entry,
         job,
@@ -234,7 +244,7 @@ fn password(
         Some(Source::NotMarked) => return unresolved(not_marked(&secret, &namespace)),
         Some(Source::Foreign) => {
             let message = format!(
-                "Secret `{secret}` exists and was not generated for this identity; choose another `spec.password.generate.secretName`, or delete the Secret"
+                "Secret `{secret}` exists and was not generated for this identity; choose another `spec.password.generate.secretName`"
             );
             return unresolved(Verdict::no(reasons::CONFLICT, message));
         }

@@ -56,6 +56,7 @@ fn snapshot() -> Snapshot {
         index: LiveIndex::Absent,
         fresh_key: key(),
         highest_reported: 0,
+        deployment: None,
         service: None,
         pods: Vec::new(),
         claim: Claim::NotNeeded,
@@ -393,6 +394,93 @@ fn over_the_limit_additions_are_refused_and_removals_go_out() {
     );
     assert_eq!(plan.content.policies.len(), 1, "a Deny is never dropped");
     assert_eq!(plan.identities["i599"].accepted.reason, reasons::LIMIT_EXCEEDED);
+}
+
+/// A policy whose text does not get smaller when it is compressed.
+fn large_policy(effect: &str, seed: &str) -> Value {
+    use sha2::{Digest, Sha256};
+    let texts: Vec<String> = (0..400)
+        .map(|n| hex::encode(Sha256::digest(format!("{seed}/{n}"))))
+        .collect();
+    let rules = texts.chunks(25).enumerate().map(|(n, texts)| {
+        json!({ "name": format!("r{n}"), "repositories": ["**"], "actions": ["put-manifest"],
+            "when": format!("identity.username in ['{}']", texts.join("','")) })
+    });
+    let rules: Vec<Value> = rules.collect();
+    json!({ "targetRefs": [{ "name": "main" }], "effect": effect, "subjects": [{ "any": "Everyone" }], "rules": rules })
+}
+
+#[test]
+fn a_flood_of_policies_of_either_effect_never_keeps_a_revocation_from_going_out() {
+    let before = || {
+        snapshot()
+            .with_identity("ann", "ann", json!({}))
+            .with_policy("deny", &policy("Deny", json!({})))
+    };
+    let published = validate(&before(), &settings());
+    assert_eq!(usernames(&published), ["ann"]);
+    let in_force = published.content.clone();
+    let state = state_of(published);
+    for effect in ["Allow", "Deny"] {
+        let mut flooded = (0..80).fold(before(), |snapshot, n| {
+            let name = format!("flood-{n}");
+            snapshot.with_policy(&name, &large_policy(effect, &name))
+        });
+        flooded = flooded.with_state(state.clone()).with_identity("new", "new", json!({}));
+        flooded.index = LiveIndex::Read {
+            revision: 1,
+            digest: String::new(),
+            content: Box::new(in_force.clone()),
+            secret: SecretVersion { resource_version: None },
+        };
+        flooded
+            .identities
+            .retain(|identity| identity.metadata.name.as_deref() != Some("ann"));
+        let plan = validate(&flooded, &settings());
+        assert!(
+            plan.content.identities.is_empty(),
+            "ann is revoked, and nobody is added"
+        );
+        assert!(registry_config::pack(&plan.content, plan.next_revision).is_ok());
+        assert!(plan.content.policies.iter().any(|policy| policy.name == "deny"));
+        assert_eq!(plan.policies["flood-0"].accepted.reason, reasons::LIMIT_EXCEEDED);
+        assert_eq!(plan.identities["new"].accepted.reason, reasons::LIMIT_EXCEEDED);
+        let state = state_of(plan);
+        assert_eq!(state.excess(), None, "{effect}");
+        assert!(!state.policies.contains_key("flood-0") && !state.identities.contains_key("new"));
+    }
+}
+
+#[test]
+fn pods_that_serve_are_not_replaced_by_some_without_a_certificate() {
+    let deployment = |secret: Option<&str>| {
+        let volumes = secret.map(|secret| json!([{ "name": "tls", "secret": { "secretName": secret } }]));
+        serde_json::from_value(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "main" },
+            "spec": { "template": { "spec": { "volumes": volumes } } },
+        }))
+        .unwrap()
+    };
+    let waits = |deployed: Option<Option<&str>>, certificate| {
+        let snapshot = Snapshot {
+            registry: registry(&json!({ "storage": { "emptyDir": {} }, "tls": { "secretRef": { "name": "new" } } })),
+            deployment: deployed.map(|secret| Arc::new(deployment(secret))),
+            certificate,
+            ..snapshot()
+        };
+        validate(&snapshot, &settings()).waits_for_certificate
+    };
+    assert!(waits(Some(Some("old")), CertificateSource::Missing));
+    assert!(waits(Some(Some("old")), CertificateSource::WrongType("Opaque".into())));
+    assert!(
+        waits(Some(None), CertificateSource::Missing),
+        "clear text is served until then"
+    );
+    assert!(!waits(None, CertificateSource::Missing), "nobody is served yet");
+    assert!(
+        !waits(Some(Some("new")), CertificateSource::Missing),
+        "its Pods have one"
+    );
 }
 
 #[test]
