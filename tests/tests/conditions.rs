@@ -139,9 +139,12 @@ async fn a_paused_registry_is_left_as_it_is_until_it_is_paused_no_more() -> Resu
         cluster
             .patch("RegistryIdentity", "alice", json!({ "spec": { "disabled": true } }))
             .await?;
-        cluster
-            .wait_for_condition("RegistryIdentity", "alice", "Ready", ("False", "Disabled"))
-            .await?;
+        // Nobody who revokes may be told that it is done before it is.
+        for (kind, name) in [("RegistryIdentity", "alice"), ("Registry", "main")] {
+            cluster
+                .wait_for_condition(kind, name, "Ready", ("False", "Paused"))
+                .await?;
+        }
         let programmed = cluster.condition("RegistryIdentity", "alice", "Programmed").await?;
         ensure!(
             programmed.status == "False",
@@ -157,6 +160,9 @@ async fn a_paused_registry_is_left_as_it_is_until_it_is_paused_no_more() -> Resu
             .patch("Registry", "main", json!({ "spec": { "paused": null } }))
             .await?;
         target.wait_for_login("alice", "alice's password", 401).await?;
+        cluster
+            .wait_for_condition("RegistryIdentity", "alice", "Ready", ("False", "Disabled"))
+            .await?;
         cluster
             .wait_for_condition("Registry", "main", "Ready", ("True", "Ok"))
             .await?;

@@ -134,6 +134,20 @@ async fn a_certificate_from_a_secret_is_served_replaced_without_a_restart_and_ke
         cluster
             .wait_for_condition("Registry", "main", "CertificateReady", ("False", "InvalidCertificate"))
             .await?;
+        let misspelt = json!({ "spec": { "tls": { "secretRef": { "name": "misspelt" } } } });
+        cluster.patch("Registry", "main", misspelt).await?;
+        cluster
+            .wait_for_condition("Registry", "main", "CertificateReady", ("False", "SecretNotFound"))
+            .await?;
+        let deployment = cluster.get("Deployment", "main").await?;
+        let volumes = deployment["spec"]["template"]["spec"]["volumes"].as_array();
+        ensure!(
+            volumes
+                .into_iter()
+                .flatten()
+                .any(|volume| volume["secret"]["secretName"] == "certificate"),
+            "Pods would be replaced by some without a certificate: {deployment}"
+        );
         second.is_served(&address).await?;
         ensure!(
             registries::incarnation(&cluster, "main").await? == before,
