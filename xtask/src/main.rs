@@ -1,5 +1,6 @@
-//! The project's own commands: `cargo xtask demo | test | soak | generate | images`.
+//! The project's own commands: `cargo xtask demo | test | soak | bench | generate | images`.
 
+mod bench;
 mod build;
 mod cluster;
 mod demo;
@@ -46,6 +47,12 @@ enum Command {
     },
     /// Kill the registry 2000 times, and measure how soon changes are in force over 200 of each kind, on the test cluster.
     Soak,
+    /// Measure the registry beside docker-registry and distribution, and write docs/benchmarks.md.
+    Bench {
+        /// Measure only these, and write nothing: see `bench --help`.
+        #[arg(long)]
+        only: Vec<String>,
+    },
     /// Rewrite every generated file.
     Generate,
     /// Put together what goes into the images, below target/image.
@@ -62,6 +69,7 @@ fn main() -> Result<ExitCode> {
         Command::Demo { down: true } => demo::down()?,
         Command::Test { only, filter } => return Ok(suite::run(&Selection::Parts(only), &filter)),
         Command::Soak => return Ok(suite::run(&Selection::Soak, &[])),
+        Command::Bench { only } => bench::run(&only)?,
         Command::Generate => generate::all()?,
         Command::Images { release } => {
             for image in image::stage_all(&build::programs(if release { "release" } else { "dev" })?)? {

@@ -4,6 +4,7 @@
 //! [`tree::Tree`], plain synchronous code; uploads and downloads, which take as long as their client does, take a
 //! thread of the pool only for the batch of bytes that is at hand, so that slow clients cannot use the pool up.
 
+mod buffers;
 mod durable;
 mod expiry;
 mod layout;

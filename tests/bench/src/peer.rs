@@ -148,7 +148,7 @@ kind: AccessIndex
 formatVersion: 1
 content:
   identities:
-    - {{name: {USER}, username: {USER}, passwords: [{{hash: '{}'}}]}}
+    - {{username: {USER}, passwords: [{{hash: '{}'}}]}}
   policies:
     - name: everything
       effect: Allow

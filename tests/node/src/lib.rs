@@ -37,4 +37,5 @@ pub use node::{Node, Options};
 pub use process::Signal;
 pub use progress::Progress;
 pub use tools::Tools;
+pub use tools::debian::install_load_generator;
 pub use tools::distribution::install as install_distribution;

@@ -3,7 +3,7 @@
 
 mod build;
 mod cache;
-mod debian;
+pub(crate) mod debian;
 pub(crate) mod distribution;
 
 use std::ffi::OsString;

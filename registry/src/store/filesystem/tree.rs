@@ -16,9 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use registry_config::Uploads;
 
 use super::super::Error;
+use super::buffers::Buffers;
 use super::durable::{Durable, failed};
 use super::layout::Layout;
 use super::listing::{Event, Kind, Listing};
+use super::reader::PART_BYTES;
 use super::remembered::Remembered;
 use super::sessions::Sessions;
 use crate::oci::{Digest, RepositoryName};
@@ -34,6 +36,8 @@ pub(super) struct Tree {
     sessions: Arc<Sessions>,
     listing: Listing,
     remembered: Remembered,
+    /// What blobs are read into.
+    buffers: Arc<Buffers>,
     /// Taken by whoever changes which manifests, tags and blobs a repository has, so that a manifest is not stored
     /// while something that it refers to is deleted.
     changes: [Mutex<()>; STRIPES],
@@ -47,6 +51,7 @@ impl Tree {
             listing: Listing::new(layout.clone()),
             layout,
             remembered: Remembered::new(),
+            buffers: Arc::new(Buffers::new(PART_BYTES)),
             sessions: Arc::new(Sessions::new(uploads)),
             changes: std::array::from_fn(|_| Mutex::default()),
         }
@@ -62,6 +67,10 @@ impl Tree {
 
     pub(super) fn listing(&self) -> &Listing {
         &self.listing
+    }
+
+    pub(super) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     pub(super) fn remembered(&self) -> &Remembered {

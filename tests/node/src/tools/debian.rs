@@ -25,6 +25,9 @@ const PACKAGES: [(&str, &[&str]); 8] = [
 /// The registry that the tests of adoption hand a store to.
 const REGISTRY: [(&str, &[&str]); 1] = [("docker-registry", &["/usr/bin/docker-registry"])];
 
+/// What sends many small requests, for the benchmarks.
+const LOAD: [(&str, &[&str]); 1] = [("wrk", &["/usr/bin/wrk"])];
+
 /// Debian asks this program before it starts a service at installation; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -36,6 +39,11 @@ pub(super) fn install(progress: &Progress) -> Result<()> {
 /// Installs Debian's registry, and does not start it.
 pub(super) fn install_registry(progress: &Progress) -> Result<()> {
     install_packages(&REGISTRY, progress)
+}
+
+/// Installs `wrk`.
+pub fn install_load_generator(progress: &Progress) -> Result<()> {
+    install_packages(&LOAD, progress)
 }
 
 fn install_packages(packages: &[(&'static str, &[&str])], progress: &Progress) -> Result<()> {
