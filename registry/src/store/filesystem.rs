@@ -4,6 +4,7 @@
 //! [`tree::Tree`], plain synchronous code; uploads and downloads, which take as long as their client does, take a
 //! thread of the pool only for the batch of bytes that is at hand, so that slow clients cannot use the pool up.
 
+mod background;
 mod buffers;
 mod durable;
 mod expiry;
@@ -27,8 +28,7 @@ use registry_config::{MissingReferences, Uploads};
 
 use super::{Blob, Chunks, Error, Owner, Store, StoredManifest, Upload};
 use crate::oci::{Algorithm, ContentRange, Digest, Manifest, Reference, Referrer, RepositoryName, Tag, UploadId};
-use expiry::Expiry;
-use listing::Follower;
+use background::Background;
 use lock::Lock;
 use tree::Tree;
 
@@ -39,8 +39,7 @@ pub use scrub::{Finding, Mode, ScrubError, Totals, Watcher, scrub};
 pub struct FilesystemStore {
     tree: Arc<Tree>,
     // In this order: the lock is given back when nobody writes any more.
-    _follower: Follower,
-    _expiry: Expiry,
+    _background: [Background; 2],
     _lock: Lock,
 }
 
@@ -53,11 +52,11 @@ impl FilesystemStore {
         let lock = Lock::acquire(root)?;
         let tree = Arc::new(Tree::new(root, uploads));
         tree.listing().open();
-        let follower = Follower::start(&tree).map_err(OpenError::Thread)?;
+        let listing = Background::start("listing", &tree, listing::follow).map_err(OpenError::Thread)?;
+        let expiry = Background::start("uploads", &tree, expiry::run).map_err(OpenError::Thread)?;
         Ok(Self {
-            _expiry: Expiry::start(&tree).map_err(OpenError::Thread)?,
             tree,
-            _follower: follower,
+            _background: [listing, expiry],
             _lock: lock,
         })
     }

@@ -339,6 +339,13 @@ impl Answer {
         Some(value.to_str().unwrap())
     }
 
+    /// Where the next page of a list is.
+    pub(crate) fn next_page(&self) -> Option<String> {
+        let link = self.header("link")?;
+        let uri = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"");
+        Some(uri.unwrap().to_owned())
+    }
+
     /// Status and code together.
     pub(crate) fn error(&self) -> (u16, String) {
         (self.status.as_u16(), self.code())

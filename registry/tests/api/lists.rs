@@ -28,15 +28,10 @@ async fn pages(registry: &Registry, uri: &str, field: &str) -> Vec<Vec<String>> 
         let answer = registry.send(Call::get(&uri).basic("admin", PASSWORD)).await;
         assert_eq!(answer.status, 200, "{uri}: {answer:?}");
         pages.push(serde_json::from_value(answer.json()[field].clone()).unwrap());
-        let Some(link) = answer.header("link") else {
+        let Some(next) = answer.next_page() else {
             return pages;
         };
-        uri = link
-            .strip_prefix('<')
-            .unwrap()
-            .strip_suffix(">; rel=\"next\"")
-            .unwrap()
-            .to_owned();
+        uri = next;
         assert!(pages.len() < 100, "the pages never end");
     }
 }

@@ -67,6 +67,23 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Work in which ours is held against the best of the others.
+    pub(crate) fn against_best(
+        work: &str,
+        unit: &'static str,
+        better: Better,
+        columns: Vec<(String, Figures)>,
+        factor: f64,
+    ) -> Self {
+        Self {
+            work: work.to_owned(),
+            unit,
+            better,
+            columns,
+            goal: Goal::TimesBest(factor),
+        }
+    }
+
     /// The figure that is asked for.
     fn mark(&self) -> f64 {
         let others = self.columns.iter().skip(1).map(|(_, figures)| figures.median());

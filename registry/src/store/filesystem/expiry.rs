@@ -4,51 +4,19 @@
 //! The directories are walked once after the start. From then on every session is known, because one process at a time
 //! uses a store, so looking for those whose end has come touches no disk.
 
-use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::sync::Weak;
 use std::time::Duration;
 
 use super::super::Error;
+use super::background::Stop;
 use super::tree::Tree;
 
 /// How often sessions are looked at, at least and at most; in between, four times in the life of a session.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
-/// The thread that removes them, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Expiry {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Expiry {
-    pub(super) fn start(tree: &Arc<Tree>) -> io::Result<Self> {
-        let (stop, stopped) = channel();
-        let tree = Arc::downgrade(tree);
-        let thread = std::thread::Builder::new()
-            .name("uploads".to_owned())
-            .spawn(move || run(&tree, &stopped))?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Expiry {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported there, and is no reason for another one here.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn run(tree: &Weak<Tree>, stopped: &Receiver<()>) {
-    let is_stopped = || !matches!(stopped.try_recv(), Err(TryRecvError::Empty));
+/// Removes sessions until it is told to stop.
+pub(super) fn run(tree: &Weak<Tree>, stop: &Stop) {
+    let is_stopped = || stop.has_come();
     let interval = match tree.upgrade() {
         Some(tree) => {
             if let Err(error) = tree.find_uploads(&is_stopped) {
@@ -69,7 +37,7 @@ fn run(tree: &Weak<Tree>, stopped: &Receiver<()>) {
                 Err(error) => warn(&error, "cannot remove an upload session that has expired"),
             }
         }
-        if !matches!(stopped.recv_timeout(interval), Err(RecvTimeoutError::Timeout)) {
+        if stop.comes_within(interval) {
             return;
         }
     }

@@ -17,7 +17,7 @@ use super::layout::Layout;
 use crate::oci::{Digest, Manifest, Referrer, RepositoryName, Tag};
 use database::{Lists, Writing};
 
-pub(super) use follow::Follower;
+pub(super) use follow::follow;
 
 /// What of a repository is listed, each from directories of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::content::{LAYER_BYTES, digest, noise, push_blob};
 use crate::contest::Contest;
-use crate::figure::{Better, Goal, Row};
+use crate::figure::{Better, Row};
 use crate::peer::Server;
 use crate::transfer;
 
@@ -24,24 +24,17 @@ pub(super) fn measure(contest: &Contest) -> Result<Vec<Row>> {
     }
     let [one, one_cpu] = contest.rounds(&servers, |_, server| pull(server, &path, 1))?;
     let [six, six_cpu] = contest.rounds(&servers, |_, server| pull(server, &path, 6))?;
-    let row = |work: &str, unit, better, columns, factor| Row {
-        work: work.to_owned(),
-        unit,
-        better,
-        columns,
-        goal: Goal::TimesBest(factor),
-    };
     Ok(vec![
-        row("pull 512 MiB, 1 client", "MB/s", Better::Higher, one, 1.0),
-        row(
+        Row::against_best("pull 512 MiB, 1 client", "MB/s", Better::Higher, one, 1.0),
+        Row::against_best(
             "pull 512 MiB, 1 client: server's CPU",
             "s/GB",
             Better::Lower,
             one_cpu,
             1.0,
         ),
-        row("pull 512 MiB, 6 clients", "MB/s", Better::Higher, six, 1.3),
-        row(
+        Row::against_best("pull 512 MiB, 6 clients", "MB/s", Better::Higher, six, 1.3),
+        Row::against_best(
             "pull 512 MiB, 6 clients: server's CPU",
             "s/GB",
             Better::Lower,

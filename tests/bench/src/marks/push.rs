@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::content::{LAYER_BYTES, digest, noise};
 use crate::contest::Contest;
-use crate::figure::{Better, Goal, Row};
+use crate::figure::{Better, Row};
 use crate::transfer;
 
 pub(super) fn measure(contest: &Contest) -> Result<Vec<Row>> {
@@ -31,15 +31,8 @@ pub(super) fn measure(contest: &Contest) -> Result<Vec<Row>> {
         }
         Ok([megabytes / seconds, cpu / megabytes * 1e3])
     })?;
-    let row = |work: &str, unit, better, columns, factor| Row {
-        work: work.to_owned(),
-        unit,
-        better,
-        columns,
-        goal: Goal::TimesBest(factor),
-    };
     Ok(vec![
-        row("push 512 MiB (POST, PATCH, PUT)", "MB/s", Better::Higher, speed, 3.0),
-        row("push 512 MiB: server's CPU", "s/GB", Better::Lower, cpu, 1.0),
+        Row::against_best("push 512 MiB (POST, PATCH, PUT)", "MB/s", Better::Higher, speed, 3.0),
+        Row::against_best("push 512 MiB: server's CPU", "s/GB", Better::Lower, cpu, 1.0),
     ])
 }

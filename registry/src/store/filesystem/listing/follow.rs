@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::io;
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::super::super::Error;
+use super::super::background::Stop;
 use super::super::tree::Tree;
 use super::database::Lists;
 use super::{Kind, Listing, scan};
@@ -20,41 +19,11 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How many listed repositories are checked in one go for being there still.
 const BATCH: usize = 1000;
 
-/// The thread that does so, until it is dropped.
-#[derive(Debug)]
-pub(in super::super) struct Follower {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Follower {
-    pub(in super::super) fn start(tree: &Arc<Tree>) -> io::Result<Self> {
-        let (stop, stopped) = channel();
-        let tree = Arc::downgrade(tree);
-        let thread = std::thread::Builder::new()
-            .name("listing".to_owned())
-            .spawn(move || run(&tree, &stopped))?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported there, and is no reason for another one here.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn run(tree: &Weak<Tree>, stopped: &Receiver<()>) {
+/// Does so until it is told to stop.
+pub(in super::super) fn follow(tree: &Weak<Tree>, stop: &Stop) {
     if let Some(tree) = tree.upgrade() {
         let started = Instant::now();
-        match complete(&tree, stopped) {
+        match complete(&tree, stop) {
             Ok(Some(refreshed)) => {
                 tree.listing().is_complete.store(true, Ordering::Release);
                 let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -68,24 +37,23 @@ fn run(tree: &Weak<Tree>, stopped: &Receiver<()>) {
         }
     }
     loop {
-        let waited = stopped.recv_timeout(SAVE_INTERVAL);
+        let is_stopped = stop.comes_within(SAVE_INTERVAL);
         if let Some(tree) = tree.upgrade() {
             tree.listing().save();
         }
-        if !matches!(waited, Err(RecvTimeoutError::Timeout)) {
+        if is_stopped {
             return;
         }
     }
 }
 
 /// Brings the lists of every repository up to date, and returns how many were not. `None` where it was told to stop.
-fn complete(tree: &Tree, stopped: &Receiver<()>) -> Result<Option<usize>, Error> {
+fn complete(tree: &Tree, stop: &Stop) -> Result<Option<usize>, Error> {
     let listing = tree.listing();
-    let is_stopped = || !matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty));
     let mut refreshed = 0;
     let mut interrupted = false;
     scan::walk(&listing.layout, |repository| {
-        interrupted = is_stopped();
+        interrupted = stop.has_come();
         for kind in Kind::ALL {
             if !interrupted && !listing.is_current(repository, kind)? {
                 tree.changing(repository, || listing.refresh(repository, kind))?;
@@ -108,7 +76,7 @@ fn complete(tree: &Tree, stopped: &Receiver<()>) -> Result<Option<usize>, Error>
         }
         let Some(last) = batch.last().cloned() else { break };
         after = Some(last);
-        interrupted = is_stopped();
+        interrupted = stop.has_come();
     }
     Ok((!interrupted).then_some(refreshed))
 }
