@@ -76,6 +76,37 @@ async fn a_tag_moves_and_the_old_manifest_stays() {
 }
 
 #[tokio::test]
+async fn what_was_read_often_is_read_as_it_is_now() {
+    let registry = Registry::new();
+    let first = registry.seed("team/app", "v1").await;
+    let second = registry.seed("team/app", "v2").await;
+    let read = async |reference: &str| {
+        let mut answer = get(&registry, Method::GET, reference).await;
+        for _ in 0..2 {
+            answer = get(&registry, Method::GET, reference).await;
+        }
+        (answer.status.as_u16(), answer.body)
+    };
+    let delete = async |reference: &str| get(&registry, Method::DELETE, reference).await.status.as_u16();
+    for (now, before) in [(&second, &first), (&first, &second)] {
+        assert_eq!(read("v1").await, (200, before.manifest_content.clone()));
+        let moved = put(&registry, "v1", MANIFEST, &now.manifest_content).await;
+        assert_eq!(moved.status, 201);
+        assert_eq!(read("v1").await, (200, now.manifest_content.clone()));
+    }
+    let digest = first.manifest.as_str();
+    assert_eq!(read(digest).await.0, 200);
+    assert_eq!(delete("v1").await, 202);
+    assert_eq!((read("v1").await.0, read(digest).await.0), (404, 200));
+    put(&registry, "v1", MANIFEST, &first.manifest_content).await;
+    assert_eq!(read("v1").await.0, 200);
+    assert_eq!(delete(digest).await, 202);
+    assert_eq!((read("v1").await.0, read(digest).await.0), (404, 404));
+    put(&registry, "v1", MANIFEST, &first.manifest_content).await;
+    assert_eq!((read("v1").await.0, read(digest).await.0), (200, 200));
+}
+
+#[tokio::test]
 async fn an_index_of_manifests_of_every_media_type_is_served_as_it_is() {
     let registry = Registry::new();
     let image = registry.seed("team/app", "v1").await;
