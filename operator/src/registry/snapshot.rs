@@ -77,6 +77,13 @@ pub(super) enum CertificateSource {
     Usable(Certificate),
 }
 
+impl CertificateSource {
+    /// Whether the Secret itself is what is missing, so that no watch may tell of its coming.
+    pub(super) fn is_unresolved(&self) -> bool {
+        matches!(self, Self::Missing | Self::WrongType(_))
+    }
+}
+
 /// The published index as a pass found it.
 pub(super) enum LiveIndex {
     Absent,

@@ -199,7 +199,7 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
             ),
         ),
         _ => match &certificate {
-            Some(verdict) if certificate::is_unresolved(&snapshot.certificate) => verdict.clone(),
+            Some(verdict) if snapshot.certificate.is_unresolved() => verdict.clone(),
             _ => Verdict::yes(reasons::RESOLVED, ""),
         },
     };
@@ -283,7 +283,7 @@ fn ready(
     if let Some(certificate) = certificate {
         return certificate.clone();
     }
-    let goes_on = serves && certificate::is_unresolved(&snapshot.certificate);
+    let goes_on = serves && snapshot.certificate.is_unresolved();
     if !resolved.is_yes() && !goes_on {
         return resolved.clone();
     }

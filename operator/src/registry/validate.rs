@@ -164,10 +164,7 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         manage,
         content,
         next_revision,
-        certificate_missing: matches!(
-            snapshot.certificate,
-            CertificateSource::Missing | CertificateSource::WrongType(_)
-        ),
+        certificate_missing: snapshot.certificate.is_unresolved(),
         identities,
         policies,
     }

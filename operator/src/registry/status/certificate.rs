@@ -53,11 +53,6 @@ pub(super) fn ready(registry: &Registry, source: &CertificateSource, now: Timest
     Some(verdict)
 }
 
-/// Whether the Secret itself is what is missing.
-pub(super) fn is_unresolved(source: &CertificateSource) -> bool {
-    matches!(source, CertificateSource::Missing | CertificateSource::WrongType(_))
-}
-
 /// The host under which clients reach the registry, where that is known and theirs to verify.
 fn host(registry: &Registry) -> Option<&str> {
     let rest = registry.spec.external_url.as_deref()?.strip_prefix("https://")?;
