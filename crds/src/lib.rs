@@ -29,9 +29,10 @@ pub use manifests::{all, manifest};
 pub use marks::{annotations, labels, secret_types};
 pub use reference::{RegistryReference, SecretKeyReference, TargetReference};
 pub use registry::{
-    AccessStatus, Auth, Cors, Counts, EmptyDirStorage, Endpoints, Expose, Manifests, MissingReferences,
-    PersistentVolumeClaimStorage, Pod, Registry, RegistrySpec, RegistryStatus, Resources, Retention, SecretReference,
-    ServiceExposure, ServiceType, Storage, Tls, TrustedProxies,
+    AccessStatus, AuditStream, Auth, Cors, Counts, Deletion, EmptyDirStorage, Endpoints, Expose, Limits, Manifests,
+    MissingReferences, Monitoring, PersistentVolumeClaimStorage, Pod, Registry, RegistrySpec, RegistryStatus,
+    Resources, Retention, SecretReference, ServiceExposure, ServiceType, Storage, Tls, Traces, TrustedProxies,
+    UploadLimits,
 };
 pub use registry_identity::{
     GeneratedPassword, Password, RegistryIdentity, RegistryIdentitySpec, RegistryIdentityStatus,

@@ -1,11 +1,17 @@
 //! [`Registry`]: one container registry.
 
+mod limits;
+mod monitoring;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+
+pub use limits::{Limits, UploadLimits};
+pub use monitoring::{AuditStream, Monitoring, Traces};
 
 /// A container registry: the operator runs one for each of these objects.
 ///
@@ -71,6 +77,15 @@ pub struct RegistrySpec {
     /// Which manifests are accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifests: Option<Manifests>,
+    /// Whether anybody may delete manifests, tags and blobs, whatever policies say. Default Enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+    /// How much clients may ask of the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// What the registry tells of its work, beside its log and its metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
     /// Settings of the Pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
@@ -297,6 +312,15 @@ pub enum MissingReferences {
     AllowInIndexes,
     /// Every manifest is accepted.
     Allow,
+}
+
+/// Whether manifests, tags and blobs can be deleted at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Deletion {
+    /// By whoever policies allow it.
+    Enabled,
+    /// By nobody: it is answered with 405. Uploads that are not complete can still be cancelled.
+    Disabled,
 }
 
 /// Settings of the Pods; nothing here can weaken their security.

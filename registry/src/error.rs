@@ -78,6 +78,12 @@ pub enum Error {
     /// A part of a blob is asked for that it does not have.
     #[error(transparent)]
     Range(#[from] UnsatisfiableRange),
+    /// Nothing may be deleted here.
+    #[error("deletion is disabled on this registry")]
+    DeletionDisabled {
+        /// What may be done instead.
+        allow: &'static str,
+    },
     /// The body is larger than is accepted here.
     #[error("the {what} is larger than {limit} bytes")]
     TooLarge {
@@ -132,6 +138,7 @@ impl Error {
             Self::ContentLength { .. } => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
             Self::WrongOffset { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "UNSUPPORTED"),
+            Self::DeletionDisabled { .. } => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
             Self::Manifest(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
@@ -145,6 +152,7 @@ impl Error {
                 Store::UploadBusy => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
                 Store::WrongOffset { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
                 Store::WrongLength { .. } | Store::Interrupted(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
+                Store::BlobTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
                 Store::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
                 // The specification has 404 for this one.
                 Store::ReferenceUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
@@ -188,6 +196,7 @@ impl Error {
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::Route(RouteError::Method { allow }) => vec![(ALLOW, HeaderValue::from_static(allow))],
+            Self::DeletionDisabled { allow } => vec![(ALLOW, HeaderValue::from_static(allow))],
             Self::Unauthorized { challenge, .. } => vec![(WWW_AUTHENTICATE, challenge.clone())],
             Self::TokenDenied { challenge, .. } => {
                 vec![

@@ -13,6 +13,8 @@ mod uploads;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
+use registry_config::Deletion;
+
 use crate::authorize::{Context, Task};
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::error::Error;
@@ -81,6 +83,14 @@ fn created(context: &Context, path: &str, digest: &Digest) -> Response<ResponseB
     set(&mut response, header::LOCATION, &location(context, path));
     set(&mut response, DOCKER_CONTENT_DIGEST, digest.as_str());
     response
+}
+
+/// Refuses where nothing may be deleted on this registry, with what may be done to such content instead.
+fn may_delete(context: &Context, allow: &'static str) -> Result<(), Error> {
+    match context.snapshot().access().content.deletion {
+        Deletion::Enabled => Ok(()),
+        Deletion::Disabled => Err(Error::DeletionDisabled { allow }),
+    }
 }
 
 /// The address of `path`: relative, so that it is right behind any proxy, unless the registry knows its own address.

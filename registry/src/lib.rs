@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod audit;
 pub mod authenticate;
 pub mod authorize;
 pub mod body;
@@ -27,4 +28,5 @@ pub mod service;
 pub mod store;
 pub mod tls;
 pub mod token;
+pub mod traces;
 mod watch;

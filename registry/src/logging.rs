@@ -8,6 +8,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use crate::traces::{self, Traces};
+
 /// How log lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum LogFormat {
@@ -18,8 +20,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging, at the level that `RUST_LOG` says; `info` where it says none.
-pub fn start(format: LogFormat) {
+/// Starts logging, at the level that `RUST_LOG` says; `info` where it says none. Traces do not depend on the level.
+pub fn start(format: LogFormat, traces: Option<&Traces>) {
     let level = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .from_env_lossy();
@@ -32,8 +34,8 @@ pub fn start(format: LogFormat) {
             .boxed(),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter_fn(may_be_logged)))
-        .with(level)
+        .with(lines.with_filter(filter_fn(may_be_logged)).with_filter(level))
+        .with(traces.map(Traces::layer))
         .init();
 }
 
@@ -42,5 +44,5 @@ pub fn start(format: LogFormat) {
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let ours = ["wharfinger_registry", "registry_policy", "registry_config"];
     let root = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO || ours.contains(&root)
+    metadata.target() != traces::TARGET && (*metadata.level() <= Level::INFO || ours.contains(&root))
 }

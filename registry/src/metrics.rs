@@ -1,20 +1,34 @@
 //! What the registry counts, and the text in which Prometheus reads it. Labels are bounded: no names of repositories,
 //! identities or policies.
 
+mod store;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry as MetricsRegistry;
+
+pub use store::StoreMetrics;
+
+/// Upper bounds of the classes that durations are counted in, in seconds.
+const DURATIONS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
+
+fn durations() -> Histogram {
+    Histogram::new(DURATIONS)
+}
 
 /// The counters of one registry. Cloning gives another handle to the same counters.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
+    seconds: Family<SecondsLabels, Histogram, fn() -> Histogram>,
     bytes_sent: Counter,
     bytes_received: Counter,
     authentications: Family<AuthenticationLabels, Counter>,
@@ -25,6 +39,8 @@ pub struct Metrics {
     certificate_end: Gauge,
     refused_connections: Counter,
     refused_requests: Counter,
+    audit_lost: Counter,
+    store: StoreMetrics,
     revision: Gauge<u64, AtomicU64>,
     all: Arc<MetricsRegistry>,
 }
@@ -34,6 +50,11 @@ struct RequestLabels {
     route: &'static str,
     method: &'static str,
     status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecondsLabels {
+    route: &'static str,
 }
 
 /// How a request was authenticated, or why not.
@@ -74,6 +95,12 @@ impl Default for Metrics {
             "requests",
             "Requests answered, by route, method and class of status",
             requests.clone(),
+        );
+        let seconds = Family::new_with_constructor(durations as fn() -> Histogram);
+        all.register(
+            "request_seconds",
+            "How long it took until the answer began, by route; what a client pushes is part of it, what it pulls is not",
+            seconds.clone(),
         );
         let bytes_sent = Counter::default();
         all.register("sent_bytes", "Bytes of response bodies", bytes_sent.clone());
@@ -125,6 +152,14 @@ impl Default for Metrics {
             "Requests answered with 429 because their identity had as many under way as it may have",
             refused_requests.clone(),
         );
+        let audit_lost = Counter::default();
+        all.register(
+            "audit_lines_lost",
+            "Lines of the audit stream that could not be written",
+            audit_lost.clone(),
+        );
+        let store = StoreMetrics::default();
+        store.register(&mut all);
         let revision = Gauge::default();
         all.register(
             "access_document_revision",
@@ -133,6 +168,7 @@ impl Default for Metrics {
         );
         Self {
             requests,
+            seconds,
             bytes_sent,
             bytes_received,
             authentications,
@@ -143,6 +179,8 @@ impl Default for Metrics {
             certificate_end,
             refused_connections,
             refused_requests,
+            audit_lost,
+            store,
             revision,
             all: Arc::new(all),
         }
@@ -167,6 +205,22 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
         self.bytes_received.inc_by(received);
         self.bytes_sent.inc_by(sent);
+    }
+
+    /// Counts how long an answer let itself be waited for.
+    pub(crate) fn answered(&self, route: &'static str, after: Duration) {
+        self.seconds
+            .get_or_create(&SecondsLabels { route })
+            .observe(after.as_secs_f64());
+    }
+
+    /// The counters of the store.
+    pub fn store(&self) -> &StoreMetrics {
+        &self.store
+    }
+
+    pub(crate) fn audit_lost(&self) {
+        self.audit_lost.inc();
     }
 
     pub(crate) fn authentication(&self, result: Authentication) {

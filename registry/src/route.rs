@@ -188,6 +188,37 @@ impl Route {
         }
     }
 
+    /// What of its repository the route is about: tag or digest of a manifest, or digest of a blob.
+    pub fn reference(&self) -> Option<String> {
+        match self {
+            Self::GetManifest(GetManifest { reference, .. })
+            | Self::PutManifest(PutManifest { reference, .. })
+            | Self::DeleteManifest(DeleteManifest { reference, .. }) => Some(reference.as_str().to_owned()),
+            Self::GetBlob(GetBlob { digest, .. })
+            | Self::DeleteBlob(DeleteBlob { digest, .. })
+            | Self::GetReferrers(GetReferrers { digest, .. })
+            | Self::CompleteUpload(CompleteUpload { digest, .. }) => Some(digest.to_string()),
+            Self::StartUpload(StartUpload { digest, mount, .. }) => {
+                digest.as_ref().or(mount.as_ref()).map(Digest::to_string)
+            }
+            Self::Base
+            | Self::Token
+            | Self::ListCatalog(_)
+            | Self::ListTags(_)
+            | Self::GetUpload(_)
+            | Self::UpdateUpload(_)
+            | Self::CancelUpload(_) => None,
+        }
+    }
+
+    /// The tags that a manifest is pushed under.
+    pub fn tags(&self) -> &[Tag] {
+        match self {
+            Self::PutManifest(PutManifest { tags, .. }) => tags,
+            _ => &[],
+        }
+    }
+
     /// The route's name in logs and metrics: the action's, where policy knows one.
     pub fn name(&self) -> &'static str {
         match self {

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use jiff::Timestamp;
 use registry_policy::Outcome;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::access::Snapshot;
+use crate::audit::Audit;
 use crate::authenticate::{Authenticator, Credentials, Principal, Rejection};
 use crate::authorize::{self, Authorized, Refusal, Task, Verdict};
 use crate::body::{RequestBody, ResponseBody};
 use crate::challenge::{self, NoHost, Problem};
-use crate::client::{Client, Connection};
+use crate::client::{Client, Connection, is_trusted};
 use crate::concurrency::{PerKey, Place};
 use crate::error::Error;
 use crate::handlers::token::TokenRequest;
@@ -34,6 +36,7 @@ pub struct Service {
     /// Tells who is asking; knows the access document in force.
     pub authenticator: Authenticator,
     readings: PerKey<Reader>,
+    audit: Option<Audit>,
 }
 
 /// Whose readings are counted together.
@@ -51,13 +54,25 @@ impl Service {
             store,
             authenticator,
             readings: PerKey::new(readings),
+            audit: None,
         }
+    }
+
+    /// The same, with an audit stream.
+    #[must_use]
+    pub fn with_audit(self, audit: Option<Audit>) -> Self {
+        Self { audit, ..self }
     }
 
     /// Answers a request that came over `connection`.
     pub async fn respond(&self, request: Request<RequestBody>, connection: Connection) -> Response<ResponseBody> {
         let id = Uuid::new_v4();
-        let mut record = Record::start(id, request.method().clone(), self.authenticator.metrics.clone());
+        let mut record = Record::start(
+            id,
+            request.method().clone(),
+            self.authenticator.metrics.clone(),
+            self.audit.clone(),
+        );
         let (head, body) = request.into_parts();
         let body = record.count_received(body);
         let snapshot = self.authenticator.current.snapshot();
@@ -66,13 +81,15 @@ impl Service {
             .map(|snapshot| snapshot.access().trusted_proxies.as_slice());
         let client = Client::of(connection, trusted.unwrap_or_default(), &head.uri, &head.headers);
         record.client(client.address);
+        let is_proxied = is_trusted(trusted.unwrap_or_default(), connection.peer);
+        let span = record.trace(is_proxied.then_some(&head.headers));
         let cors = snapshot.as_ref().and_then(|snapshot| snapshot.cors());
         let mut response = if let Some(response) = cors.and_then(|cors| cors.preflight(&head)) {
             record.preflight();
             response
         } else {
-            let answered = self.answer(&head, body, &client, snapshot.clone(), &mut record).await;
-            answered.unwrap_or_else(|error| {
+            let answer = self.answer(&head, body, &client, snapshot.clone(), &mut record);
+            answer.instrument(span).await.unwrap_or_else(|error| {
                 record.failed(&error);
                 error.response()
             })
@@ -228,8 +245,9 @@ impl Service {
     }
 
     /// Counts and logs what policy said.
-    fn note(&self, verdict: &Verdict, record: &Record) {
+    fn note(&self, verdict: &Verdict, record: &mut Record) {
         for (action, decision) in &verdict.decisions {
+            record.decided(*action, decision);
             self.authenticator
                 .metrics
                 .decision(*action, decision.is_allowed(), decision.errors.len());

@@ -4,6 +4,7 @@
 //! only remembers whose an upload session is.
 
 mod filesystem;
+mod measured;
 mod owner;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::oci::{
 };
 
 pub use filesystem::{FilesystemStore, Finding, Mode, OpenError, ScrubError, Totals, Watcher, scrub};
+pub use measured::Measured;
 pub use owner::{Owner, Upload};
 
 /// An error of whatever delivers or carries content.
@@ -266,6 +268,12 @@ pub enum Error {
         #[source]
         source: InvalidManifest,
     },
+    /// A blob is larger than this registry takes.
+    #[error("the blob is larger than {most} bytes, which is the most that this registry takes")]
+    BlobTooLarge {
+        /// How large it may be.
+        most: u64,
+    },
     /// There is no space left.
     #[error("no space is left in the store")]
     Full(#[source] std::io::Error),
@@ -280,4 +288,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether the store is to blame: what is stored is damaged, or the medium did not do its part.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::DamagedManifest { .. } | Self::UnreadableManifest { .. } | Self::Full(_) | Self::Io { .. }
+        )
+    }
 }

@@ -95,7 +95,7 @@ pub(crate) struct Rendered {
 /// Renders all objects, those first that others need.
 pub(super) fn render(registry: &Registry, workload: &Workload) -> Vec<Rendered> {
     let name = registry.name_any();
-    let config = config::render(registry);
+    let config = config::render(registry, workload);
     let config_name = config.name.clone();
     let mut objects = vec![
         access::service_account(&name),

@@ -2,6 +2,7 @@
 
 mod identities;
 mod policies;
+mod server;
 mod settings;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::settings::Settings;
 use crate::state::{LiveState, MAX_STATE_BYTES, State};
 use identities::Identity;
 use policies::Judged;
+pub(super) use server::ServerSettings;
 use settings::Reloadable;
 
 /// What should be.
@@ -66,6 +68,8 @@ pub(super) struct Workload {
     pub(super) node_port: Option<i32>,
     /// The Secret with the certificate; without one there is no TLS.
     pub(super) tls_secret: Option<String>,
+    /// For the server document.
+    pub(super) server: ServerSettings,
 }
 
 /// Where the Pods keep blobs and manifests.
@@ -242,6 +246,8 @@ fn content(
             keys: state.keys.clone(),
         },
         manifests: reloadable.manifests.clone(),
+        blobs: reloadable.blobs.clone(),
+        deletion: reloadable.deletion,
         identities: listed,
         policies: in_force,
     }
@@ -389,5 +395,6 @@ fn workload(registry: &Registry, settings: &Settings) -> Result<Workload, Verdic
         service_port: service.port.unwrap_or(default_port),
         node_port: service.node_port,
         tls_secret,
+        server: ServerSettings::of(registry)?,
     })
 }

@@ -7,7 +7,7 @@ use registry_policy::{Action, Effect, Role, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError, MAX_REVISION};
-use crate::{Cors, DurationText, PasswordHash, Problem};
+use crate::{Cors, DurationText, PasswordHash, Problem, SizeText};
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
 /// is not kept beside the index.
@@ -75,6 +75,12 @@ pub struct AccessContent {
     /// Which manifests are accepted.
     #[serde(default, skip_serializing_if = "ManifestSettings::is_default")]
     pub manifests: ManifestSettings,
+    /// Which blobs are accepted.
+    #[serde(default, skip_serializing_if = "BlobSettings::is_default")]
+    pub blobs: BlobSettings,
+    /// Whether anybody may delete anything, whatever policies say. Default `Enabled`.
+    #[serde(default, skip_serializing_if = "Deletion::is_default")]
+    pub deletion: Deletion,
     /// Who may sign in. Usernames are unique.
     #[serde(default)]
     pub identities: Vec<IdentityEntry>,
@@ -97,6 +103,38 @@ pub struct ManifestSettings {
 }
 
 impl ManifestSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which blobs are accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BlobSettings {
+    /// The largest blob, such as `10Gi`; a larger one is refused with 413. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<SizeText>,
+}
+
+impl BlobSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether manifests, tags and blobs can be deleted at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deletion {
+    /// By whoever policies allow it.
+    #[default]
+    Enabled,
+    /// By nobody: it is answered with 405. Uploads that are not complete can still be cancelled.
+    Disabled,
+}
+
+impl Deletion {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

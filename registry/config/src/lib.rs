@@ -13,21 +13,25 @@ mod compile;
 mod cors;
 mod document;
 mod duration;
+mod observe;
 mod password;
 mod problem;
 mod server;
+mod size;
 mod slots;
 
 pub use access::{
-    AccessContent, AccessIndex, IdentityEntry, ManifestSettings, MissingReferences, PasswordEntry, PolicyEntry,
-    RuleEntry, TokenKey, TokenSettings,
+    AccessContent, AccessIndex, BlobSettings, Deletion, IdentityEntry, ManifestSettings, MissingReferences,
+    PasswordEntry, PolicyEntry, RuleEntry, TokenKey, TokenSettings,
 };
 pub use certificate::{Certificate, InvalidTlsPair, TlsPair};
 pub use compile::{Access, parse_networks};
 pub use cors::Cors;
 pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};
 pub use duration::{DurationText, InvalidDuration};
+pub use observe::{Audit, Traces};
 pub use password::{HashCost, InvalidPasswordHash, PasswordHash};
 pub use problem::Problem;
 pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads};
+pub use size::{InvalidSize, SizeText};
 pub use slots::{CONTENT_KEY, INDEX_KEY, MAX_CONTENT_BYTES, PackError, digest_of, index_from_secret, pack};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError};
-use crate::{DurationText, Problem};
+use crate::{Audit, DurationText, Problem, Traces};
 
 /// The server document, `kind: ServerConfig`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,12 @@ pub struct ServerConfig {
     /// How long upload sessions live, and how many there may be.
     #[serde(default, skip_serializing_if = "Uploads::is_default")]
     pub uploads: Uploads,
+    /// Where the audit stream goes. Absent: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+    /// Where traces are sent. Absent: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<Traces>,
     /// Where blobs and manifests are kept.
     pub storage: Storage,
     /// The Secret that holds the access document, in a cluster. Absent stand-alone, where `--access` names a file.
@@ -201,6 +207,7 @@ impl ServerConfig {
                 "give at least `1s`: no upload could ever be completed in no time",
             ));
         }
+        problems.extend(self.traces.iter().flat_map(Traces::problems));
         problems
     }
 }

@@ -17,14 +17,16 @@ use tokio::task::JoinHandle;
 use super::{ServeArguments, check};
 use crate::access::{Current, file, secret};
 use crate::admin::{self, Admin};
+use crate::audit::Audit;
 use crate::authenticate::Authenticator;
 use crate::metrics::Metrics;
 use crate::password::Passwords;
 use crate::server::{Limits, Server};
 use crate::service::Service;
-use crate::store::{FilesystemStore, Store};
+use crate::store::{FilesystemStore, Measured, Store};
 use crate::tls::Certificates;
 use crate::token::{Key, Tokens};
+use crate::traces::Traces;
 use crate::{logging, position};
 
 /// Stack of each thread: an expression may nest as deep as its checks allow.
@@ -32,15 +34,28 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Serves until the process is told to stop.
 pub(super) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
-    logging::start(arguments.log_format);
     let config = read_config(&arguments.config)?;
+    let traces = config.traces.as_ref().map(Traces::start).transpose()?;
+    logging::start(arguments.log_format, traces.as_ref());
+    let metrics = Metrics::default();
+    let audit = config
+        .audit
+        .as_ref()
+        .map(|to| Audit::start(to, metrics.clone()))
+        .transpose()?;
+    let (audit, audit_writer) = audit.unzip();
     let source = source(&config, arguments.access)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the threads")?;
-    runtime.block_on(serve(config, source, arguments.drain))
+    let served = runtime.block_on(serve(config, source, arguments.drain, metrics, audit));
+    // In this order: requests that were not let end still have something to say.
+    drop(runtime);
+    drop(audit_writer);
+    drop(traces);
+    served
 }
 
 /// Where the access document comes from.
@@ -75,11 +90,17 @@ fn source(config: &ServerConfig, access: Option<PathBuf>) -> anyhow::Result<Sour
     }
 }
 
-async fn serve(config: ServerConfig, source: Source, drain: Duration) -> anyhow::Result<()> {
-    let metrics = Metrics::default();
+async fn serve(
+    config: ServerConfig,
+    source: Source,
+    drain: Duration,
+    metrics: Metrics,
+    audit: Option<Audit>,
+) -> anyhow::Result<()> {
     let current = Arc::new(Current::new(Arc::new(Key::generate()?), metrics.clone()));
     let Storage::Filesystem(storage) = &config.storage;
-    let store: Arc<dyn Store> = Arc::new(FilesystemStore::open(&storage.root, &config.uploads)?);
+    let store = FilesystemStore::open(&storage.root, &config.uploads, metrics.store())?;
+    let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store().clone()));
     // Before anybody is told that this process listens: whoever stops it then expects an orderly end.
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
@@ -117,7 +138,7 @@ async fn serve(config: ServerConfig, source: Source, drain: Duration) -> anyhow:
     };
     let readings = config.limits.requests_per_identity.get() as usize;
     let server = Server {
-        service: Arc::new(Service::new(store, authenticator, readings)),
+        service: Arc::new(Service::new(store, authenticator, readings).with_audit(audit)),
         tls,
         limits: Limits::from(&config.limits),
         drain,

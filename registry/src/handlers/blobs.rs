@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{DOCKER_CONTENT_DIGEST, Input, bare, set};
+use super::{DOCKER_CONTENT_DIGEST, Input, bare, may_delete, set};
 use crate::authorize::Authorized;
 use crate::body::{self, ResponseBody};
 use crate::error::Error;
@@ -55,6 +55,7 @@ fn range(headers: &HeaderMap, size: u64) -> Result<Option<ByteRange>, Error> {
 /// end-10  `DELETE /v2/<name>/blobs/<digest>`
 pub(super) async fn delete(request: Authorized<DeleteBlob>, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
     let DeleteBlob { repository, digest } = request.route();
+    may_delete(request.context(), "GET, HEAD")?;
     input.store.delete_blob(repository, digest).await?;
     let mut response = bare(StatusCode::ACCEPTED);
     set(&mut response, DOCKER_CONTENT_DIGEST, digest.as_str());

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::{DOCKER_CONTENT_DIGEST, Input, bare, created, set};
+use super::{DOCKER_CONTENT_DIGEST, Input, bare, created, may_delete, set};
 use crate::authorize::Authorized;
 use crate::body::{self, CollectError, ResponseBody};
 use crate::error::Error;
@@ -98,6 +98,7 @@ pub(super) async fn delete(
     input: Input<'_>,
 ) -> Result<Response<ResponseBody>, Error> {
     let DeleteManifest { repository, reference } = request.route();
+    may_delete(request.context(), "GET, HEAD, PUT")?;
     input.store.delete_manifest(repository, reference).await?;
     Ok(bare(StatusCode::ACCEPTED))
 }

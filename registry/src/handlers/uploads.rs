@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 
+use registry_config::SizeText;
+
 use super::{Input, bare, created, location, set};
 use crate::authorize::{Authorized, Context};
 use crate::body::{self, ResponseBody};
@@ -41,6 +43,7 @@ pub(super) async fn start(request: Authorized<StartUpload>, input: Input<'_>) ->
     let algorithm = named.or(*digest_algorithm).unwrap_or(Algorithm::Sha256);
     let caller = request.context().owner();
     let session = input.store.start_upload(repository, algorithm, &caller).await?;
+    let upload = upload(request.context(), repository, session);
     let Some(digest) = digest else {
         return Ok(progress(
             StatusCode::ACCEPTED,
@@ -50,19 +53,11 @@ pub(super) async fn start(request: Authorized<StartUpload>, input: Input<'_>) ->
             0,
         ));
     };
-    let upload = Upload {
-        repository: repository.clone(),
-        session,
-        caller,
-    };
     let chunks = body::chunks(input.body);
     let completed = input.store.complete(&upload, None, chunks, digest).await;
     if let Err(error) = completed {
         // Nobody knows the session, so nobody could go on with it.
-        match input.store.cancel_upload(&upload).await {
-            Ok(()) | Err(store::Error::UploadUnknown) => {}
-            Err(left) => tracing::warn!(error = &left as &dyn std::error::Error, "cannot remove a failed upload"),
-        }
+        abandon(input.store, &upload).await;
         return Err(error.into());
     }
     Ok(created(
@@ -116,8 +111,10 @@ pub(super) async fn update(request: Authorized<Session>, input: Input<'_>) -> Re
     let Session { repository, session } = request.route();
     let range = content_range(input.headers)?;
     let upload = upload(request.context(), repository, *session);
-    let appended = input.store.append(&upload, range, body::chunks(input.body)).await;
-    let received = appended.map_err(|error| refused(error, request.context(), repository, *session))?;
+    let received = match input.store.append(&upload, range, body::chunks(input.body)).await {
+        Ok(received) => received,
+        Err(error) => return Err(refused(error, request.context(), input.store, &upload).await),
+    };
     Ok(progress(
         StatusCode::ACCEPTED,
         request.context(),
@@ -140,8 +137,9 @@ pub(super) async fn complete(
     let range = content_range(input.headers)?;
     let upload = upload(request.context(), repository, *session);
     let chunks = body::chunks(input.body);
-    let completed = input.store.complete(&upload, range, chunks, digest).await;
-    completed.map_err(|error| refused(error, request.context(), repository, *session))?;
+    if let Err(error) = input.store.complete(&upload, range, chunks, digest).await {
+        return Err(refused(error, request.context(), input.store, &upload).await);
+    }
     Ok(created(
         request.context(),
         &format!("/v2/{repository}/blobs/{digest}"),
@@ -163,6 +161,7 @@ fn upload(context: &Context, repository: &RepositoryName, session: UploadId) -> 
         repository: repository.clone(),
         session,
         caller: context.owner(),
+        most: context.snapshot().access().content.blobs.max_size.map(SizeText::bytes),
     }
 }
 
@@ -184,14 +183,26 @@ fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>, Error> {
     }
 }
 
-/// Tells a client that is at the wrong place where the right one is.
-fn refused(error: store::Error, context: &Context, repository: &RepositoryName, session: UploadId) -> Error {
+/// Tells a client that is at the wrong place where the right one is, and ends what can come to nothing.
+async fn refused(error: store::Error, context: &Context, store: &dyn Store, upload: &Upload) -> Error {
     match error {
         store::Error::WrongOffset { received } => Error::WrongOffset {
-            location: session_location(context, repository, session),
+            location: session_location(context, &upload.repository, upload.session),
             received,
         },
+        error @ store::Error::BlobTooLarge { .. } => {
+            abandon(store, upload).await;
+            error.into()
+        }
         other => other.into(),
+    }
+}
+
+/// Removes a session that nobody can complete.
+async fn abandon(store: &dyn Store, upload: &Upload) {
+    match store.cancel_upload(upload).await {
+        Ok(()) | Err(store::Error::UploadUnknown) => {}
+        Err(left) => tracing::warn!(error = &left as &dyn std::error::Error, "cannot remove a failed upload"),
     }
 }
 

@@ -11,9 +11,12 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use registry_policy::{Action, EvaluationError};
+use jiff::Timestamp;
+use registry_policy::{Action, Decision, EvaluationError, Outcome};
+use tracing::Span;
 use uuid::Uuid;
 
+use crate::audit::{Audit, Decided, Entry};
 use crate::authenticate::{Principal, Proof};
 use crate::body::{RequestBody, ResponseBody};
 use crate::concurrency::Place;
@@ -21,6 +24,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::store::BoxError;
+use crate::traces;
 
 /// The target of these lines, so that they can be chosen by it.
 const TARGET: &str = "wharfinger_registry::request";
@@ -34,18 +38,25 @@ pub(super) struct Record {
     client: Option<IpAddr>,
     route: &'static str,
     repository: Option<String>,
+    reference: Option<String>,
+    tags: Vec<String>,
     identity: Option<String>,
     proof: &'static str,
     status: StatusCode,
     received: Arc<AtomicU64>,
     sent: u64,
     metrics: Metrics,
+    audit: Option<Audit>,
+    /// What policy said, for the audit stream.
+    decisions: Vec<Decided>,
+    /// Ends with the record.
+    span: Span,
     /// Held until the response has gone out.
     place: Option<Place<super::Reader>>,
 }
 
 impl Record {
-    pub(super) fn start(id: Uuid, method: Method, metrics: Metrics) -> Self {
+    pub(super) fn start(id: Uuid, method: Method, metrics: Metrics, audit: Option<Audit>) -> Self {
         Self {
             id,
             method,
@@ -53,12 +64,17 @@ impl Record {
             client: None,
             route: "unknown",
             repository: None,
+            reference: None,
+            tags: Vec::new(),
             identity: None,
             proof: "",
             status: StatusCode::OK,
             received: Arc::default(),
             sent: 0,
             metrics,
+            audit,
+            decisions: Vec::new(),
+            span: Span::none(),
             place: None,
         }
     }
@@ -79,6 +95,10 @@ impl Record {
     pub(super) fn route(&mut self, route: &Route) {
         self.route = route.name();
         self.repository = route.repository().map(ToString::to_string);
+        if self.audit.is_some() {
+            self.reference = route.reference();
+            self.tags = route.tags().iter().map(ToString::to_string).collect();
+        }
     }
 
     pub(super) fn principal(&mut self, principal: &Principal) {
@@ -112,6 +132,47 @@ impl Record {
         }
     }
 
+    /// Begins the request's span; `parent` is where it says of which trace it is part.
+    pub(super) fn trace(&mut self, parent: Option<&http::HeaderMap>) -> Span {
+        self.span = tracing::info_span!(
+            target: traces::TARGET,
+            "request",
+            otel.name = tracing::field::Empty,
+            otel.kind = "server",
+            otel.status_code = tracing::field::Empty,
+            http.request.method = %self.method,
+            http.response.status_code = tracing::field::Empty,
+            client.address = self.client.map(tracing::field::display),
+            user.name = tracing::field::Empty,
+            wharfinger.request.id = %self.id,
+            wharfinger.repository = tracing::field::Empty,
+        );
+        if let Some(headers) = parent {
+            traces::continue_from(&self.span, headers);
+        }
+        self.span.clone()
+    }
+
+    /// Keeps what policy said for the audit stream.
+    pub(super) fn decided(&mut self, action: Action, decision: &Decision) {
+        if self.audit.is_none() {
+            return;
+        }
+        let by = match &decision.outcome {
+            Outcome::Allowed { policy, rule } | Outcome::Denied { policy, rule, .. } => {
+                Some((policy.clone(), rule.clone()))
+            }
+            Outcome::AllowedSignedIn | Outcome::NoRuleMatched { .. } => None,
+        };
+        let (policy, rule) = by.unzip();
+        self.decisions.push(Decided {
+            action,
+            allowed: decision.is_allowed(),
+            policy,
+            rule,
+        });
+    }
+
     pub(super) fn denied(&self, action: Action, by: Option<(&String, &String)>) {
         let (policy, rule) = by.unzip();
         let (identity, repository) = (self.identity.as_deref(), self.repository.as_deref());
@@ -126,15 +187,13 @@ impl Record {
     /// Hands the record to the response, with which it ends.
     pub(super) fn finish(mut self, response: Response<ResponseBody>) -> Response<ResponseBody> {
         self.status = response.status();
+        self.metrics.answered(self.route, self.started.elapsed());
         response.map(|body| RecordedBody { body, record: self }.boxed_unsync())
     }
 }
 
-impl Drop for Record {
-    fn drop(&mut self) {
-        let received = self.received.load(Ordering::Relaxed);
-        self.metrics
-            .request(self.route, &self.method, self.status, received, self.sent);
+impl Record {
+    fn log(&self, received: u64, milliseconds: u64) {
         tracing::info!(
             target: TARGET,
             id = %self.id,
@@ -147,9 +206,61 @@ impl Drop for Record {
             status = self.status.as_u16(),
             received,
             sent = self.sent,
-            milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            milliseconds,
             "request"
         );
+    }
+
+    fn audit(&self, received: u64, milliseconds: u64) {
+        let Some(audit) = &self.audit else { return };
+        audit.write(&Entry {
+            time: Timestamp::now(),
+            id: self.id,
+            client: self.client,
+            identity: self.identity.as_deref(),
+            proof: self.proof,
+            method: self.method.as_str(),
+            action: self.route,
+            repository: self.repository.as_deref(),
+            reference: self.reference.as_deref(),
+            tags: &self.tags,
+            decisions: &self.decisions,
+            status: self.status.as_u16(),
+            received,
+            sent: self.sent,
+            milliseconds,
+        });
+    }
+
+    fn end_span(&self) {
+        if self.span.is_disabled() {
+            return;
+        }
+        self.span.record("otel.name", self.route);
+        self.span.record("http.response.status_code", self.status.as_u16());
+        if self.status.is_server_error() {
+            self.span.record("otel.status_code", "ERROR");
+        }
+        for (field, value) in [
+            ("user.name", &self.identity),
+            ("wharfinger.repository", &self.repository),
+        ] {
+            if let Some(value) = value {
+                self.span.record(field, value);
+            }
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let received = self.received.load(Ordering::Relaxed);
+        let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.metrics
+            .request(self.route, &self.method, self.status, received, self.sent);
+        self.log(received, milliseconds);
+        self.audit(received, milliseconds);
+        self.end_span();
     }
 }
 

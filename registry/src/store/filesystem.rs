@@ -27,6 +27,7 @@ use futures::future::BoxFuture;
 use registry_config::{MissingReferences, Uploads};
 
 use super::{Blob, Chunks, Error, Owner, Store, StoredManifest, Upload};
+use crate::metrics::StoreMetrics;
 use crate::oci::{Algorithm, ContentRange, Digest, Manifest, Reference, Referrer, RepositoryName, Tag, UploadId};
 use background::Background;
 use lock::Lock;
@@ -44,13 +45,14 @@ pub struct FilesystemStore {
 }
 
 impl FilesystemStore {
-    /// Opens the store below `root`, and makes it where there is none. Upload sessions live as `uploads` says.
+    /// Opens the store below `root`, and makes it where there is none. Upload sessions live as `uploads` says; how many there
+    /// are, and what came from memory, is told to `metrics`.
     ///
     /// # Errors
     /// Where the directory cannot be written, or another process has it open.
-    pub fn open(root: &Path, uploads: &Uploads) -> Result<Self, OpenError> {
+    pub fn open(root: &Path, uploads: &Uploads, metrics: &StoreMetrics) -> Result<Self, OpenError> {
         let lock = Lock::acquire(root)?;
-        let tree = Arc::new(Tree::new(root, uploads));
+        let tree = Arc::new(Tree::new(root, uploads, metrics));
         tree.listing().open();
         let listing = Background::start("listing", &tree, listing::follow).map_err(OpenError::Thread)?;
         let expiry = Background::start("uploads", &tree, expiry::run).map_err(OpenError::Thread)?;

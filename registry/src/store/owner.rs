@@ -59,6 +59,8 @@ pub struct Upload {
     pub session: UploadId,
     /// The caller.
     pub caller: Owner,
+    /// How large the blob may become in bytes; `None` where there is no limit.
+    pub most: Option<u64>,
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl Registry {
             tokens: Tokens::default(),
             metrics: metrics.clone(),
         };
-        let store = Arc::new(FilesystemStore::open(directory.path(), uploads).unwrap());
+        let store = Arc::new(FilesystemStore::open(directory.path(), uploads, metrics.store()).unwrap());
         Self {
             service: Arc::new(Service::new(store, authenticator, READINGS)),
             current,

@@ -3,6 +3,7 @@
 use http::Method;
 use registry_config::Uploads;
 use serde_json::json;
+use wharfinger_registry::metrics::StoreMetrics;
 use wharfinger_registry::oci::RepositoryName;
 use wharfinger_registry::store::{FilesystemStore, Store};
 
@@ -171,7 +172,7 @@ async fn a_repository_leaves_the_catalog_with_its_last_tag() {
 async fn reopen(registry: Registry) -> (tempfile::TempDir, FilesystemStore) {
     let Registry { directory, service, .. } = registry;
     drop(service);
-    let store = FilesystemStore::open(directory.path(), &Uploads::default()).unwrap();
+    let store = FilesystemStore::open(directory.path(), &Uploads::default(), &StoreMetrics::default()).unwrap();
     for _ in 0..500 {
         if store.is_listed() {
             return (directory, store);
@@ -202,7 +203,7 @@ async fn lists_survive_a_restart_and_see_what_was_changed_meanwhile() {
     std::fs::create_dir_all(root.join("b/_manifests/tags/v2/current")).unwrap();
     let link = std::fs::read(root.join("c/_manifests/tags/v1/current/link")).unwrap();
     std::fs::write(root.join("b/_manifests/tags/v2/current/link"), link).unwrap();
-    let store = FilesystemStore::open(directory.path(), &Uploads::default()).unwrap();
+    let store = FilesystemStore::open(directory.path(), &Uploads::default(), &StoreMetrics::default()).unwrap();
     // At once, before everything was looked at.
     assert_eq!(store.repositories(None, 10).await.unwrap(), [name("b"), name("c")]);
     assert_eq!(store.tags(&name("b"), None, 10).await.unwrap(), ["v2"]);
@@ -215,7 +216,7 @@ async fn lists_survive_a_restart_and_see_what_was_changed_meanwhile() {
             Some(text) => std::fs::write(database, text).unwrap(),
             None => std::fs::remove_file(database).unwrap(),
         }
-        let store = FilesystemStore::open(directory.path(), &Uploads::default()).unwrap();
+        let store = FilesystemStore::open(directory.path(), &Uploads::default(), &StoreMetrics::default()).unwrap();
         assert_eq!(store.tags(&name("b"), None, 10).await.unwrap(), ["v2"]);
         assert_eq!(store.repositories(Some("b"), 10).await.unwrap(), [name("c")]);
     }

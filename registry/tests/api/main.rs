@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod challenges;
 #[cfg(test)]
+mod contents;
+#[cfg(test)]
 mod cors;
 #[cfg(test)]
 mod documents;
@@ -21,6 +23,8 @@ mod manifests;
 mod matrix;
 #[cfg(test)]
 mod mounts;
+#[cfg(test)]
+mod observability;
 #[cfg(test)]
 mod passwords;
 #[cfg(test)]

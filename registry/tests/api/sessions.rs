@@ -189,6 +189,7 @@ async fn a_session_that_nobody_writes_to_ends_and_one_that_is_written_goes_on() 
         repository: "team/app".parse().unwrap(),
         session: busy.rsplit('/').next().unwrap().parse().unwrap(),
         caller: owner("pusher"),
+        most: None,
     };
     // Slower altogether than a session lives.
     let chunks = futures::stream::iter(0..6_u8).then(|byte| async move {

@@ -1,7 +1,7 @@
 //! The binary with documents in files: the examples, edits, mistakes, and a store that is in use.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -26,10 +26,11 @@ fn binary() -> Command {
 }
 
 /// A registry from the examples, on ports of its own.
-struct Standalone {
-    child: Child,
+pub(crate) struct Standalone {
+    pub(crate) child: Child,
     log: Arc<Mutex<String>>,
-    directory: TempDir,
+    output: Arc<Mutex<String>>,
+    pub(crate) directory: TempDir,
 }
 
 impl Drop for Standalone {
@@ -40,13 +41,27 @@ impl Drop for Standalone {
     }
 }
 
-fn write_documents(directory: &Path) {
+pub(crate) fn write_documents(directory: &Path) {
     let server = SERVER
         .replace("127.0.0.1:5000", "127.0.0.1:0")
         .replace("127.0.0.1:5001", "127.0.0.1:0");
     let server = server.replace("./data", directory.join("data").to_str().unwrap());
     fs::write(directory.join("server.yaml"), server).unwrap();
     fs::write(directory.join("access.yaml"), ACCESS).unwrap();
+}
+
+/// What is written to `from`, as it comes.
+fn copy(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let copy = text.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines() {
+            let mut text = copy.lock().unwrap();
+            text.push_str(&line.unwrap());
+            text.push('\n');
+        }
+    });
+    text
 }
 
 fn serve(directory: &Path) -> Command {
@@ -67,30 +82,31 @@ impl Standalone {
         Self::start_in(directory, "info", "text")
     }
 
-    fn start_in(directory: TempDir, level: &str, format: &str) -> Self {
+    pub(crate) fn start_in(directory: TempDir, level: &str, format: &str) -> Self {
         let mut command = serve(directory.path());
         command
             .env("RUST_LOG", level)
             .args(["--log-format", format])
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (stderr, copy) = (child.stderr.take().unwrap(), log.clone());
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines() {
-                let mut log = copy.lock().unwrap();
-                log.push_str(&line.unwrap());
-                log.push('\n');
-            }
-        });
-        Self { child, log, directory }
+        Self {
+            log: copy(child.stderr.take().unwrap()),
+            output: copy(child.stdout.take().unwrap()),
+            child,
+            directory,
+        }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
+
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         let started = Instant::now();
         loop {
             if let Some(value) = condition() {
@@ -101,7 +117,7 @@ impl Standalone {
         }
     }
 
-    fn address(&self, field: &str) -> SocketAddr {
+    pub(crate) fn address(&self, field: &str) -> SocketAddr {
         self.wait(field, || {
             let log = self.log();
             let line = log

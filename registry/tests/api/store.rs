@@ -5,6 +5,7 @@ use std::fs;
 use http::Method;
 use registry_config::Uploads;
 use serde_json::json;
+use wharfinger_registry::metrics::StoreMetrics;
 use wharfinger_registry::store::{FilesystemStore, Store};
 
 use crate::fixture::{Call, Image, PASSWORD, Registry};
@@ -97,7 +98,7 @@ async fn what_a_crash_cut_off_is_not_shown_and_what_it_left_is_removed() {
     fs::write(temporary.join("half"), "x").unwrap();
     let Registry { directory, service, .. } = registry;
     drop(service);
-    let store = FilesystemStore::open(directory.path(), &Uploads::default()).unwrap();
+    let store = FilesystemStore::open(directory.path(), &Uploads::default(), &StoreMetrics::default()).unwrap();
     assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
     assert!(store.probe().await.is_ok());
 }

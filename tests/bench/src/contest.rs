@@ -8,11 +8,14 @@ use crate::figure::Figures;
 use crate::peer::{Binaries, Peer, Server};
 
 /// What every measurement needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Contest {
     pub(crate) binaries: Binaries,
     /// For the stores.
     pub(crate) folder: PathBuf,
+    /// In memory, for stores of so many files that a disk would take long to make and remove them. Nothing is measured there
+    /// that reads more than names.
+    pub(crate) memory: PathBuf,
     pub(crate) rounds: usize,
 }
 
@@ -33,6 +36,14 @@ impl Contest {
     /// Where a peer's store is.
     pub(crate) fn store(&self, peer: Peer, name: &str) -> PathBuf {
         self.folder.join(name).join(peer.name())
+    }
+
+    /// The same contest with all stores in memory.
+    pub(crate) fn in_memory(&self) -> Self {
+        Self {
+            folder: self.memory.clone(),
+            ..self.clone()
+        }
     }
 
     /// Lets each server have its turn, round by round; `turn` returns one figure for each of `N` rows.

@@ -21,6 +21,9 @@ use contest::Contest;
 use marks::Mark;
 use peer::Binaries;
 
+/// Where Linux keeps files in memory.
+const MEMORY: &str = "/dev/shm";
+
 /// Measures the registry and its peers alternately in one run.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -47,6 +50,7 @@ struct Arguments {
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir().context("cannot make a folder for the stores")?;
+    let memory = tempfile::tempdir_in(MEMORY).with_context(|| format!("cannot make a folder in `{MEMORY}`"))?;
     let binaries = Binaries {
         wharfinger: arguments.wharfinger,
         docker_registry: arguments.docker_registry,
@@ -56,6 +60,7 @@ fn main() -> Result<ExitCode> {
     let contest = Contest {
         binaries,
         folder: folder.path().to_owned(),
+        memory: memory.path().to_owned(),
         rounds: arguments.rounds,
     };
     let mut rows = Vec::new();

@@ -41,7 +41,7 @@ impl Peer {
 }
 
 /// Where the programs are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Binaries {
     pub(crate) wharfinger: PathBuf,
     pub(crate) docker_registry: PathBuf,

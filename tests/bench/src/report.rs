@@ -21,7 +21,7 @@ pub(crate) fn page(rows: &[Row], versions: &[String], rounds: usize) -> Result<S
         page,
         "Clients and servers share the machine, over loopback. Servers take turns, {rounds} rounds; a figure is the median, \
          with the least and the most in parentheses. Only figures of one run can be compared. The ratio is ours to what the \
-         goal is a multiple of.\n"
+         goal is a multiple of. The stores of lists and starts are in memory, all others on disk.\n"
     )?;
     for row in rows {
         writeln!(page, "## {}\n", row.work)?;

@@ -4,17 +4,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crds::Registry;
 use kube::ResourceExt;
-use registry_config::{
-    AccessSecret, FORMAT_VERSION, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads,
-};
+use registry_config::{AccessSecret, FORMAT_VERSION, FilesystemStorage, ServerConfig, Storage, TlsFiles};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::Draft;
 use crate::names;
+use crate::registry::validate::Workload;
 
-pub(super) fn render(registry: &Registry) -> Draft {
+pub(super) fn render(registry: &Registry, workload: &Workload) -> Draft {
     let name = registry.name_any();
+    let server = workload.server.clone();
     let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
     let config = ServerConfig {
         kind: ServerConfig::KIND.to_owned(),
@@ -25,8 +25,10 @@ pub(super) fn render(registry: &Registry) -> Draft {
             certificate: format!("{}/tls.crt", names::TLS_DIR).into(),
             private_key: format!("{}/tls.key", names::TLS_DIR).into(),
         }),
-        limits: Limits::default(),
-        uploads: Uploads::default(),
+        limits: server.limits,
+        uploads: server.uploads,
+        audit: server.audit,
+        traces: server.traces,
         storage: Storage::Filesystem(FilesystemStorage {
             root: names::DATA_DIR.into(),
         }),

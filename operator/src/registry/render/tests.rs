@@ -4,7 +4,7 @@ use crds::Registry;
 use serde_json::{Value, json};
 
 use super::render;
-use crate::registry::validate::{Storage, Workload};
+use crate::registry::validate::{ServerSettings, Storage, Workload};
 use crds::{Retention, ServiceType};
 
 fn registry(spec: &Value) -> Registry {
@@ -26,6 +26,7 @@ fn workload(storage: Storage) -> Workload {
         service_port: 80,
         node_port: None,
         tls_secret: None,
+        server: ServerSettings::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settings that the registry takes over while it runs, checked by the function that the registry itself calls.
 
 use crds::{Registry, reasons};
-use registry_config::{Cors, ManifestSettings, MissingReferences, Problem, parse_networks};
+use registry_config::{BlobSettings, Cors, Deletion, ManifestSettings, MissingReferences, Problem, parse_networks};
 
 use crate::outcome::Verdict;
 
@@ -10,6 +10,8 @@ pub(super) struct Reloadable {
     pub(super) cors: Option<Cors>,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) manifests: ManifestSettings,
+    pub(super) blobs: BlobSettings,
+    pub(super) deletion: Deletion,
     /// What is wrong with them. The schema admits only good ones; anything else would be an object older than the schema,
     /// and is left out of the document, which the registry would refuse as a whole.
     pub(super) accepted: Result<(), Verdict>,
@@ -32,6 +34,14 @@ impl Reloadable {
             problems.extend(within("spec.auth.trustedProxies.cidrs", found));
             trusted_proxies.clear();
         }
+        let max_size = spec.limits.as_ref().and_then(|limits| limits.max_blob_size.as_deref());
+        let max_size = max_size.and_then(|text| match text.parse() {
+            Ok(size) => Some(size),
+            Err(why) => {
+                problems.push(format!("spec.limits.maxBlobSize: {why}"));
+                None
+            }
+        });
         let accepted = match problems.as_slice() {
             [] => Ok(()),
             problems => Err(Verdict::no(reasons::INVALID, problems.join("; "))),
@@ -40,6 +50,11 @@ impl Reloadable {
             cors,
             trusted_proxies,
             manifests: manifests(registry),
+            blobs: BlobSettings { max_size },
+            deletion: match spec.deletion {
+                None | Some(crds::Deletion::Enabled) => Deletion::Enabled,
+                Some(crds::Deletion::Disabled) => Deletion::Disabled,
+            },
             accepted,
         }
     }
@@ -129,6 +144,23 @@ mod tests {
         ] {
             assert_eq!(of(&given).manifests.missing_references, want, "{given}");
         }
+    }
+
+    #[test]
+    fn how_large_blobs_may_be_and_whether_they_can_be_deleted_stands_in_the_document() {
+        let found = of(&json!({}));
+        assert_eq!((found.blobs.max_size, found.deletion), (None, Deletion::Enabled));
+        let found = of(&json!({ "limits": { "maxBlobSize": "10Gi" }, "deletion": "Disabled" }));
+        let bytes = found.blobs.max_size.map(registry_config::SizeText::bytes);
+        assert_eq!((bytes, found.deletion), (Some(10 << 30), Deletion::Disabled));
+        let why = of(&json!({ "limits": { "maxBlobSize": "much" } }))
+            .accepted
+            .unwrap_err();
+        assert!(
+            why.message.contains("spec.limits.maxBlobSize: `much`"),
+            "{}",
+            why.message
+        );
     }
 
     #[test]

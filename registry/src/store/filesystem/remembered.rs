@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use moka::sync::Cache;
 
 use super::super::StoredManifest;
+use crate::metrics::StoreMetrics;
 use crate::oci::{Reference, RepositoryName};
 
 /// How many bytes of manifests are kept at most.
@@ -24,6 +25,7 @@ pub(super) struct Remembered {
     /// How often changes were announced. Whoever has read from the disk keeps what it found only where none was
     /// announced meanwhile.
     changes: Mutex<u64>,
+    metrics: StoreMetrics,
 }
 
 /// How many changes had been announced when somebody began to read from the disk.
@@ -31,18 +33,21 @@ pub(super) struct Remembered {
 pub(super) struct Reading(u64);
 
 impl Remembered {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(metrics: StoreMetrics) -> Self {
         let weigh = |_: &Key, manifest: &StoredManifest| {
             u32::try_from(manifest.content.len() + ENTRY_BYTES).unwrap_or(u32::MAX)
         };
         Self {
             manifests: Cache::builder().weigher(weigh).max_capacity(MOST_BYTES).build(),
             changes: Mutex::default(),
+            metrics,
         }
     }
 
     pub(super) fn get(&self, repository: &RepositoryName, reference: &Reference) -> Option<StoredManifest> {
-        self.manifests.get(&(repository.clone(), reference.clone()))
+        let found = self.manifests.get(&(repository.clone(), reference.clone()));
+        self.metrics.manifest(found.is_some());
+        found
     }
 
     /// To be called before the disk is read for something to remember.
@@ -127,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_was_found_is_kept_until_it_changes() {
-        let (remembered, (repository, reference)) = (Remembered::new(), key());
+        let (remembered, (repository, reference)) = (Remembered::new(StoreMetrics::default()), key());
         assert!(remembered.get(&repository, &reference).is_none());
         remembered.keep(remembered.reading(), &repository, &reference, &manifest(b"1"));
         assert_eq!(remembered.get(&repository, &reference).unwrap().content, "1");
@@ -139,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_was_read_before_or_during_a_change_is_not_kept_beyond_it() {
-        let (remembered, (repository, reference)) = (Remembered::new(), key());
+        let (remembered, (repository, reference)) = (Remembered::new(StoreMetrics::default()), key());
         let before = remembered.reading();
         let change = remembered.change(&repository, vec![reference.clone()]);
         remembered.keep(before, &repository, &reference, &manifest(b"1"));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use registry_config::Uploads;
 
 use super::super::{Error, Owner, Upload};
+use crate::metrics::StoreMetrics;
 use crate::oci::{Hasher, RepositoryName, UploadId};
 
 /// How many sessions keep their hash state in memory; the others are hashed again from their file.
@@ -29,6 +30,7 @@ struct Known {
     owners: HashMap<Owner, usize>,
     /// How many sessions have a hash state.
     remembered: usize,
+    metrics: StoreMetrics,
 }
 
 #[derive(Debug)]
@@ -57,11 +59,14 @@ pub(super) struct Progress {
 }
 
 impl Sessions {
-    pub(super) fn new(settings: &Uploads) -> Self {
+    pub(super) fn new(settings: &Uploads, metrics: StoreMetrics) -> Self {
         Self {
             expire_after: settings.expire_after.get(),
             most_of_one: usize::try_from(settings.sessions_per_identity.get()).unwrap_or(usize::MAX),
-            known: Mutex::default(),
+            known: Mutex::new(Known {
+                metrics,
+                ..Known::default()
+            }),
         }
     }
 
@@ -216,6 +221,7 @@ impl Known {
             *self.owners.entry(owner.clone()).or_default() += 1;
         }
         self.sessions.insert(name, session);
+        self.metrics.sessions(self.sessions.len());
     }
 
     fn find(&mut self, name: UploadId, session: impl FnOnce() -> Session) {
@@ -228,6 +234,7 @@ impl Known {
         let Some(session) = self.sessions.remove(&name) else {
             return;
         };
+        self.metrics.sessions(self.sessions.len());
         self.remembered -= usize::from(matches!(session.state, State::Idle(Some(_))));
         if let Some(owner) = session.owner
             && let Some(count) = self.owners.get_mut(&owner)

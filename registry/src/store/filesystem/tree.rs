@@ -23,6 +23,7 @@ use super::listing::{Event, Kind, Listing};
 use super::reader::PART_BYTES;
 use super::remembered::Remembered;
 use super::sessions::Sessions;
+use crate::metrics::StoreMetrics;
 use crate::oci::{Digest, RepositoryName};
 
 /// How many locks the repositories share.
@@ -44,15 +45,15 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(root: &Path, uploads: &Uploads) -> Self {
+    pub(super) fn new(root: &Path, uploads: &Uploads, metrics: &StoreMetrics) -> Self {
         let layout = Layout::new(root);
         Self {
             durable: Durable::new(root.to_owned(), layout.temporary()),
             listing: Listing::new(layout.clone()),
             layout,
-            remembered: Remembered::new(),
+            remembered: Remembered::new(metrics.clone()),
             buffers: Arc::new(Buffers::new(PART_BYTES)),
-            sessions: Arc::new(Sessions::new(uploads)),
+            sessions: Arc::new(Sessions::new(uploads, metrics.clone())),
             changes: std::array::from_fn(|_| Mutex::default()),
         }
     }

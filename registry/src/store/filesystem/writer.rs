@@ -148,6 +148,12 @@ impl Writer {
                 Turn::Write(task) => joined(task.await)?,
             };
             received += batch.size;
+            if let Some(most) = writer.upload.most
+                && before.offset + received > most
+            {
+                writer.progress = before;
+                return Err(Error::BlobTooLarge { most });
+            }
             let too_short = range.is_some() && received < declared && matches!(batch.end, End::Complete);
             if received > declared || too_short {
                 writer.progress = before;

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const TENTH: &str = "wharfinger, a tenth of it";
 
 pub(super) fn measure(contest: &Contest) -> Result<Vec<Row>> {
+    let contest = &contest.in_memory();
     let image = Image::new();
     let tags = |name: &str, count| {
         list(contest, name, "/v2/many/tags/list?n=100&last=v000500", |store| {

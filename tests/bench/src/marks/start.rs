@@ -10,6 +10,7 @@ use crate::peer::Peer;
 use crate::store::Store;
 
 pub(super) fn measure(contest: &Contest) -> Result<Vec<Row>> {
+    let contest = &contest.in_memory();
     [10_000, 100_000]
         .into_iter()
         .map(|blobs| start(contest, blobs))

@@ -24,6 +24,7 @@ impl Tree {
             repository: repository.clone(),
             session,
             caller: caller.clone(),
+            most: None,
         })?;
         let directory = self.layout.upload(repository, session);
         let files = [
