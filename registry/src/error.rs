@@ -195,8 +195,9 @@ impl Error {
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
-            Self::Route(RouteError::Method { allow }) => vec![(ALLOW, HeaderValue::from_static(allow))],
-            Self::DeletionDisabled { allow } => vec![(ALLOW, HeaderValue::from_static(allow))],
+            Self::Route(RouteError::Method { allow }) | Self::DeletionDisabled { allow } => {
+                vec![(ALLOW, HeaderValue::from_static(allow))]
+            }
             Self::Unauthorized { challenge, .. } => vec![(WWW_AUTHENTICATE, challenge.clone())],
             Self::TokenDenied { challenge, .. } => {
                 vec![
