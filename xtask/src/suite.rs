@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use node::{Node, Options, Progress, Tools, install_distribution};
+use node::{Neighbours, Node, Options, Progress, Tools};
 
 use crate::build::{self, Program};
 use crate::cluster::{self, Settings};
@@ -41,8 +41,9 @@ pub(crate) enum Part {
     Unit,
     /// Kills, power cuts, full and failing disks; needs root and /dev/fuse.
     Faults,
-    /// A store goes to CNCF Distribution and back, with its real servers.
-    Adoption,
+    /// The registry beside other real programs: a store goes to CNCF Distribution and back, clients come through nginx, traces go to a
+    /// collector.
+    Neighbours,
     /// `helm lint` and `helm template`.
     Chart,
     /// The test cluster's own tests.
@@ -70,7 +71,7 @@ impl Part {
     fn needs(self) -> &'static [Self] {
         match self {
             Self::Format | Self::Tools | Self::Build | Self::Clippy | Self::Docs | Self::Licences => &[],
-            Self::Unit | Self::Faults | Self::Adoption => &[Self::Build],
+            Self::Unit | Self::Faults | Self::Neighbours => &[Self::Build],
             Self::Chart | Self::Down => &[Self::Tools],
             Self::Selftest | Self::Cluster => &[Self::Tools, Self::Build],
             Self::Manifests | Self::E2e | Self::Audit => &[Self::Cluster],
@@ -226,9 +227,9 @@ impl Suite {
             Part::Licences => return licences::check(),
             Part::Unit => return tests::unit(&self.programs, &self.filter, &mut self.counts),
             Part::Faults => return tests::faults(&self.programs, self.kind(), &self.filter, &mut self.counts),
-            Part::Adoption => {
-                let others = install_distribution(&self.progress)?;
-                return tests::adoption(&self.programs, &others, &self.filter, &mut self.counts);
+            Part::Neighbours => {
+                let others = Neighbours::install(&self.progress)?;
+                return tests::neighbours(&self.programs, &others, &self.filter, &mut self.counts);
             }
             Part::Chart => chart::check(self.tools()?)?,
             Part::Selftest => self.selftest()?,

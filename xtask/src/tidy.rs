@@ -18,7 +18,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("wharfinger-registry", &["registry-config", "registry-policy"]),
     ("wharfinger-operator", &["crds", "registry-config", "registry-policy"]),
     ("faults", &[]),
-    ("adoption", &["faults"]),
+    ("neighbours", &["faults"]),
     ("bench", &["faults"]),
     ("fuzz", &["wharfinger-registry"]),
     ("node", &[]),

@@ -26,7 +26,10 @@ impl FromStr for ContentRange {
                 .strip_prefix("bytes ")
                 .or_else(|| text.strip_prefix("bytes="))
                 .unwrap_or(text);
-            let range = range.split_once('/').map_or(range, |(range, _)| range);
+            let (range, total) = range.split_once('/').unwrap_or((range, "*"));
+            if total != "*" {
+                decimal(total)?;
+            }
             let (start, end) = range.split_once('-')?;
             let (start, end) = (decimal(start)?, decimal(end)?);
             let length = end.checked_sub(start)?.checked_add(1)?;
@@ -57,6 +60,7 @@ mod tests {
             ("10-19", 10, 10),
             ("bytes 10-19/20", 10, 10),
             ("bytes=5-5", 5, 1),
+            ("10-19/*", 10, 10),
         ] {
             assert_eq!(text.parse(), Ok(ContentRange { start, length }), "{text}");
         }
@@ -75,6 +79,9 @@ mod tests {
             "0-18446744073709551615",
             "18446744073709551616-18446744073709551617",
             "0--1",
+            "0-9/",
+            "0-9/x",
+            "0-9/10/11",
         ] {
             assert!(text.parse::<ContentRange>().is_err(), "{text}");
         }

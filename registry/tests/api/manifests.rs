@@ -185,6 +185,7 @@ async fn manifests_that_cannot_be_kept_whole_are_refused_and_leave_nothing() {
     let table = [
         ("not JSON", "v2", MANIFEST, "{".to_owned(), (400, "MANIFEST_INVALID")),
         ("empty", "v2", MANIFEST, String::new(), (400, "MANIFEST_INVALID")),
+        ("half a character", "v2", MANIFEST, good.to_string().replacen('{', r#"{"unread":"\ud800","#, 1), (400, "MANIFEST_INVALID")),
         ("no shape", "v2", MANIFEST, json!({ "schemaVersion": 2 }).to_string(), (400, "MANIFEST_INVALID")),
         ("schema 1", "v2", MANIFEST, changed(&|m| m["schemaVersion"] = json!(1)), (400, "MANIFEST_INVALID")),
         ("layers and manifests", "v2", MANIFEST, changed(&|m| m["manifests"] = json!([])), (400, "MANIFEST_INVALID")),

@@ -59,6 +59,21 @@ impl Program {
         Ok(Self { binary, documents })
     }
 
+    /// Adds settings to the documents: to the server document, and to the content of the access document.
+    ///
+    /// # Errors
+    /// Where the documents cannot be written.
+    pub fn with(self, server: &str, content: &str) -> Result<Self> {
+        for (file, settings) in [
+            ("server.yaml", server.to_owned()),
+            ("access.yaml", format!("  {content}")),
+        ] {
+            let path = self.documents.path().join(file);
+            fs::write(&path, format!("{}{settings}\n", fs::read_to_string(&path)?))?;
+        }
+        Ok(self)
+    }
+
     /// Starts the process; `spawn` is how.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use wharfinger_registry::oci::{ByteRange, ContentRange};
 use super::pattern;
 
 static RANGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\Abytes=\s*(\d*)-(\d*)\s*\z"));
-static CONTENT_RANGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\A(?:bytes[ =])?(\d+)-(\d+)(?:/.*)?\z"));
+static CONTENT_RANGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\A(?:bytes[ =])?(\d+)-(\d+)(?:/(?:(\d+)|\*))?\z"));
 
 /// A number that does not overflow what it is computed with; `None` where even that does not hold it.
 fn number(digits: &str) -> Option<u128> {
@@ -63,6 +63,8 @@ pub(crate) fn content_range(input: &[u8]) {
     let read = header.parse::<ContentRange>();
     let wanted = CONTENT_RANGE.captures(header).and_then(|found| {
         let (start, last) = (number(&found[1])?, number(&found[2])?);
+        // Nobody reads the total, but it must be one.
+        found.get(3).map_or(Some(0), |total| number(total.as_str()))?;
         // The offset behind the chunk must be a number as well.
         (start <= last && last < u128::from(u64::MAX)).then(|| (start, last - start + 1))
     });

@@ -38,4 +38,4 @@ pub use process::Signal;
 pub use progress::Progress;
 pub use tools::Tools;
 pub use tools::debian::install_load_generator;
-pub use tools::distribution::install as install_distribution;
+pub use tools::neighbours::{Neighbours, install_distribution};

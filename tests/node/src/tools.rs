@@ -4,7 +4,7 @@
 mod build;
 mod cache;
 pub(crate) mod debian;
-pub(crate) mod distribution;
+pub(crate) mod neighbours;
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,11 +1,10 @@
 //! Running test binaries that are already built: unit and integration tests here, end-to-end tests on the node.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use node::Node;
+use node::{Neighbours, Node};
 
 use crate::build::Program;
 use crate::exec::{self, End};
@@ -18,8 +17,8 @@ const END_TO_END: &str = "e2e";
 /// The package of the tests of crashes and failing disks; its own unit tests are in a binary of the same name.
 const FAULTS: &str = "faults";
 
-/// The package of the tests that hand a store to other registries; it has no tests of its own.
-const ADOPTION: &str = "adoption";
+/// The package of the tests with other programs; it has no tests of its own.
+const NEIGHBOURS: &str = "neighbours";
 
 /// How much the end-to-end tests and those of crashes do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub(crate) fn unit(programs: &[Program], filter: &[String], counts: &mut Counts)
     let mut failed = Vec::new();
     for program in programs
         .iter()
-        .filter(|program| program.is_test && ![END_TO_END, ADOPTION].contains(&program.package.as_str()))
+        .filter(|program| program.is_test && ![END_TO_END, NEIGHBOURS].contains(&program.package.as_str()))
         .filter(|program| !is_fault(program))
     {
         let mut command = Command::new(&program.executable);
@@ -95,18 +94,24 @@ pub(crate) fn faults(programs: &[Program], kind: Kind, filter: &[String], counts
     conclude(sum, &failed)
 }
 
-/// The tests that hand a store to other registries, whose programs are in the folder `others`.
-pub(crate) fn adoption(programs: &[Program], others: &Path, filter: &[String], counts: &mut Counts) -> Result<String> {
+/// The tests with other programs.
+pub(crate) fn neighbours(
+    programs: &[Program],
+    others: &Neighbours,
+    filter: &[String],
+    counts: &mut Counts,
+) -> Result<String> {
     let mut sum = Counts::default();
     let mut failed = Vec::new();
     for program in programs
         .iter()
-        .filter(|program| program.is_test && program.package == ADOPTION)
+        .filter(|program| program.is_test && program.package == NEIGHBOURS)
     {
         let mut command = Command::new(&program.executable);
         command.args(filter).current_dir(&program.folder);
         repository::forget_cargo(&mut command);
-        command.env("WHARFINGER_DISTRIBUTION", others);
+        command.env("WHARFINGER_DISTRIBUTION", &others.distribution);
+        command.env("WHARFINGER_COLLECTOR", &others.collector);
         binary(program, &mut command, Duration::from_mins(5), &mut sum, &mut failed)?;
     }
     *counts += sum;

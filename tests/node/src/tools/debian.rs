@@ -25,6 +25,9 @@ const PACKAGES: [(&str, &[&str]); 8] = [
 /// The registry that the tests of adoption hand a store to.
 const REGISTRY: [(&str, &[&str]); 1] = [("docker-registry", &["/usr/bin/docker-registry"])];
 
+/// The proxy that clients reach the registry through.
+const PROXY: [(&str, &[&str]); 1] = [("nginx-light", &["/usr/sbin/nginx"])];
+
 /// What sends many small requests, for the benchmarks.
 const LOAD: [(&str, &[&str]); 1] = [("wrk", &["/usr/bin/wrk"])];
 
@@ -39,6 +42,11 @@ pub(super) fn install(progress: &Progress) -> Result<()> {
 /// Installs Debian's registry, and does not start it.
 pub(super) fn install_registry(progress: &Progress) -> Result<()> {
     install_packages(&REGISTRY, progress)
+}
+
+/// Installs nginx, and does not start it.
+pub(super) fn install_proxy(progress: &Progress) -> Result<()> {
+    install_packages(&PROXY, progress)
 }
 
 /// Installs `wrk`.

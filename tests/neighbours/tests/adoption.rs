@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use adoption::{Contents, Image, Kind, Other, expect, location, purge_uploads};
 use anyhow::{Context, Result};
 use faults::http::Connection;
 use faults::server::{Program, Server};
+use neighbours::{Contents, Image, Kind, Other, expect, location, purge_uploads};
 
 const APP: &str = "app";
 const NESTED: &str = "team/deep/app/sub-app";

@@ -37,7 +37,7 @@ impl Kind {
         let program = self.program()?;
         ensure!(
             program.is_file(),
-            "there is no `{}`: run `cargo xtask test --only adoption`, which installs it",
+            "there is no `{}`: run `cargo xtask test --only neighbours`, which installs it",
             program.display()
         );
         let mut command = Command::new(program);
@@ -61,7 +61,7 @@ impl Kind {
 fn built(name: &str) -> Result<PathBuf> {
     let folder = std::env::var_os("WHARFINGER_DISTRIBUTION");
     let folder = folder.context(
-        "WHARFINGER_DISTRIBUTION does not name the folder with distribution's programs: run `cargo xtask test --only adoption`",
+        "WHARFINGER_DISTRIBUTION does not name the folder with distribution's programs: run `cargo xtask test --only neighbours`",
     )?;
     Ok(PathBuf::from(folder).join(name))
 }
