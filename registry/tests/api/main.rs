@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod challenges;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod contents;
 #[cfg(test)]
 mod cors;

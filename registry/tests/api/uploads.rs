@@ -339,9 +339,16 @@ async fn parts_of_a_blob_are_served() {
         .map(|index| (index % 249) as u8)
         .collect::<Vec<_>>()
         .into();
-    let digest = digest(&content);
-    let uri = format!("{BLOBS}/uploads/?digest={digest}");
-    assert_eq!(ask(&registry, Method::POST, &uri, &content).await.status, 201);
+    for algorithm in Algorithm::ALL {
+        let digest = Digest::of(algorithm, &content);
+        let uri = format!("{BLOBS}/uploads/?digest={digest}");
+        assert_eq!(ask(&registry, Method::POST, &uri, &content).await.status, 201);
+        check_parts(&registry, &digest, &content).await;
+    }
+}
+
+/// Asks for parts of a blob of 1500000 bytes.
+async fn check_parts(registry: &Registry, digest: &Digest, content: &Bytes) {
     let get = async |range: &str| {
         let call = Call::get(&format!("{BLOBS}/{digest}"))
             .basic("pusher", PASSWORD)
@@ -386,4 +393,16 @@ async fn parts_of_a_blob_are_served() {
             "{range}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_config_is_served_inline_as_the_json_it_is() {
+    let registry = Registry::new();
+    let image = registry.seed("team/app", "v1").await;
+    let call = Call::get(&format!("{BLOBS}/{}", image.config)).basic("puller", PASSWORD);
+    let answer = registry.send(call.header("accept", "application/json")).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("location"), answer.json()),
+        (200, None, json!({ "name": "v1" }))
+    );
 }
