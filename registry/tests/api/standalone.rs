@@ -1,5 +1,6 @@
 //! The binary with documents in files: the examples, edits, mistakes, and a store that is in use.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use argon2::PasswordVerifier;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::fixture::hash;
@@ -353,6 +355,117 @@ fn no_secret_is_in_the_log_at_any_level() {
         );
     }
     assert!(log.contains("\"identity\":\"demo\""), "{log}");
+}
+
+#[test]
+fn each_request_is_logged_under_the_name_of_its_action() {
+    let directory = tempfile::tempdir().unwrap();
+    write_documents(directory.path());
+    let registry = Standalone::start_in(directory, "info", "json");
+    let mut connection = Connection::open(registry.address("listen"));
+    let demo = basic("demo", "demo");
+    // What was asked for, by the identifier of each request.
+    let mut expected = BTreeMap::new();
+    let mut send = |line: &str, body: &str, (status, action): (u16, &'static str)| {
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let length = body.len();
+        let headers = format!("{demo}Content-Type: {media_type}\r\nContent-Length: {length}\r\n");
+        let reply = connection.ask_with(line, &headers, body);
+        assert_eq!(reply.status, status, "{line}: {reply:?}");
+        let method = line.split(' ').next().unwrap().to_owned();
+        expected.insert(
+            reply.header("x-request-id").unwrap().to_owned(),
+            (method, action, status),
+        );
+        reply.header("location").unwrap_or_default().to_owned()
+    };
+    let blob = crate::fixture::digest(b"{}");
+    let uploads = "POST /v2/a/app/blobs/uploads/";
+    send("GET /v2/", "", (200, "get-api-version"));
+    send("HEAD /v2/", "", (200, "get-api-version"));
+    send("GET /token", "", (200, "get-token"));
+    let session = send(uploads, "", (202, "start-upload"));
+    send(&format!("GET {session}"), "", (204, "get-upload"));
+    send(&format!("HEAD {session}"), "", (204, "get-upload"));
+    send(&format!("PATCH {session}"), "{", (202, "update-upload"));
+    send(&format!("PUT {session}?digest={blob}"), "}", (201, "complete-upload"));
+    let session = send(uploads, "", (202, "start-upload"));
+    send(&format!("DELETE {session}"), "", (204, "cancel-upload"));
+    send(&format!("{uploads}?digest={blob}"), "{}", (201, "start-upload"));
+    let mount = format!("POST /v2/b/blobs/uploads/?mount={blob}&from");
+    send(&format!("{mount}=a/app"), "", (201, "mount-blob"));
+    // What becomes an upload was a mount all the same.
+    send(&format!("{mount}=c"), "", (202, "mount-blob"));
+    let config = format!(r#"{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{blob}","size":2}}"#);
+    let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#);
+    send("PUT /v2/a/app/manifests/v1", &manifest, (201, "put-manifest"));
+    for (path, action) in [
+        ("_catalog", "list-catalog"),
+        ("a/app/tags/list", "list-tags"),
+        ("a/app/manifests/v1", "get-manifest"),
+        (&format!("a/app/blobs/{blob}"), "get-blob"),
+        (&format!("a/app/referrers/{blob}"), "get-referrers"),
+    ] {
+        send(&format!("GET /v2/{path}"), "", (200, action));
+        send(&format!("HEAD /v2/{path}"), "", (200, action));
+    }
+    send("DELETE /v2/a/app/manifests/v1", "", (202, "delete-manifest"));
+    send(&format!("DELETE /v2/a/app/blobs/{blob}"), "", (202, "delete-blob"));
+
+    let logged = registry.wait("a line for each request", || {
+        let lines = registry.log();
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let lines: BTreeMap<_, _> = lines
+            .filter(|line| line["message"] == "request")
+            .map(|line| (line["id"].as_str().unwrap().to_owned(), line))
+            .collect();
+        (lines.len() >= expected.len()).then_some(lines)
+    });
+    assert_eq!(logged.len(), expected.len());
+    for (id, (method, action, status)) in expected {
+        let line = &logged[&id];
+        assert_eq!(
+            (&line["method"], &line["action"], &line["status"], &line["identity"]),
+            (&json!(method), &json!(action), &json!(status), &json!("demo")),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn no_answer_is_to_be_sniffed() {
+    let directory = tempfile::tempdir().unwrap();
+    write_documents(directory.path());
+    let cors = "content:\n  cors: { allowedOrigins: [\"https://ui.example.com\"] }\n";
+    let access = ACCESS.replace("content:\n", cors);
+    fs::write(directory.path().join("access.yaml"), access).unwrap();
+    let registry = Standalone::start_in(directory, "info", "text");
+    let [listen, admin] = ["listen", "adminListen"].map(|field| registry.address(field));
+    let preflight = "Origin: https://ui.example.com\r\nAccess-Control-Request-Method: GET\r\n";
+    for (address, line, headers, status) in [
+        (listen, "GET /v2/", "", 401),
+        (listen, "GET /v2/", &*basic("demo", "demo"), 200),
+        (listen, "GET /token", "", 200),
+        (listen, "GET /v2/public/app/tags/list", "", 404),
+        (listen, "GET /nowhere", "", 404),
+        (listen, "DELETE /v2/", "", 405),
+        (listen, "OPTIONS /v2/", preflight, 204),
+        (admin, "GET /livez", "", 200),
+        (admin, "GET /readyz", "", 200),
+        (admin, "GET /status", "", 200),
+        (admin, "GET /metrics", "", 200),
+        (admin, "GET /nowhere", "", 404),
+        (admin, "DELETE /livez", "", 405),
+    ] {
+        let reply = Connection::open(address).ask(line, headers);
+        assert_eq!(
+            (reply.status, reply.header("x-content-type-options")),
+            (status, Some("nosniff")),
+            "{line}: {reply:?}"
+        );
+    }
 }
 
 fn check(server: &str, access: &str) -> Output {

@@ -54,12 +54,30 @@ impl Connection {
 
     /// Sends a request without a body, with `headers` as they stand on the wire.
     pub(crate) fn ask(&mut self, line: &str, headers: &str) -> Reply {
-        self.write(&format!("{line} HTTP/1.1\r\nHost: registry.test:5000\r\n{headers}\r\n"));
-        self.read().unwrap()
+        self.ask_with(line, headers, "")
+    }
+
+    /// Sends a request with a body, whose length is among the headers.
+    pub(crate) fn ask_with(&mut self, line: &str, headers: &str, body: &str) -> Reply {
+        self.write(&format!(
+            "{line} HTTP/1.1\r\nHost: registry.test:5000\r\n{headers}\r\n{body}"
+        ));
+        let is_bare = line.starts_with("HEAD ");
+        if is_bare { self.read_head() } else { self.read() }.unwrap()
     }
 
     /// Reads a reply; `None` where the connection was closed instead.
     pub(crate) fn read(&mut self) -> Option<Reply> {
+        let mut reply = self.read_head()?;
+        let length: usize = reply
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        reply.body.resize(length, 0);
+        self.stream.read_exact(&mut reply.body).unwrap();
+        Some(reply)
+    }
+
+    fn read_head(&mut self) -> Option<Reply> {
         let mut head = String::new();
         loop {
             let mut line = String::new();
@@ -73,17 +91,11 @@ impl Connection {
             head.push('\n');
         }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut reply = Reply {
+        Some(Reply {
             status,
             head,
             body: Vec::new(),
-        };
-        let length: usize = reply
-            .header("content-length")
-            .map_or(0, |length| length.parse().unwrap());
-        reply.body.resize(length, 0);
-        self.stream.read_exact(&mut reply.body).unwrap();
-        Some(reply)
+        })
     }
 }
 
@@ -192,6 +204,75 @@ async fn a_body_of_unknown_length_is_streamed_and_an_unfinished_one_can_go_on() 
         assert_eq!(reply.status, 201, "{reply:?}");
         let blob = connection.ask(&format!("GET /v2/team/app/blobs/{digest}"), &user);
         assert_eq!(blob.body, b"hello world");
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_tells_the_length_and_has_no_body() {
+    let server = Server::start().await;
+    let image = server.registry.seed("team/app", "v1").await;
+    let address = server.address;
+    spawn_blocking(move || {
+        let user = basic("puller", PASSWORD);
+        let mut connection = Connection::open(address);
+        for path in [
+            "manifests/v1".to_owned(),
+            format!("manifests/{}", image.manifest),
+            format!("blobs/{}", image.layer),
+            format!("referrers/{}", image.manifest),
+            "tags/list".to_owned(),
+        ] {
+            // A body would be taken for the next reply.
+            let [head, get] =
+                ["HEAD", "GET"].map(|method| connection.ask(&format!("{method} /v2/team/app/{path}"), &user));
+            assert_eq!((head.status, get.status), (200, 200), "{path}");
+            for name in ["content-length", "content-type", "docker-content-digest"] {
+                assert_eq!(head.header(name), get.header(name), "{path}");
+            }
+            assert!(!get.body.is_empty(), "{path}");
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_of_more_than_two_gibibytes_comes_in_one_request_of_unknown_length() {
+    const ZEROS: u64 = 1 << 31;
+    // Of as many zeros and an `x`.
+    const DIGEST: &str = "sha256:4ec7c05249cde176c7277af25f400dc66e87fabf7158179a191562d4338c42d3";
+    let server = Server::start().await;
+    let address = server.address;
+    spawn_blocking(move || {
+        let user = basic("pusher", PASSWORD);
+        let mut connection = Connection::open(address);
+        let session = connection.ask("POST /v2/team/app/blobs/uploads/", &user);
+        let session = session.header("location").unwrap().to_owned();
+        connection.write(&format!(
+            "PUT {session}?digest={DIGEST} HTTP/1.1\r\nHost: x\r\n{user}Transfer-Encoding: chunked\r\n\r\n"
+        ));
+        let piece = vec![0; 1 << 22];
+        for _ in 0..ZEROS / (1 << 22) {
+            connection.write("400000\r\n");
+            connection.stream.get_mut().write_all(&piece).unwrap();
+            connection.write("\r\n");
+        }
+        connection.write("1\r\nx\r\n0\r\n\r\n");
+        // What the disk has not taken yet is waited for.
+        let patience = Some(Duration::from_secs(300));
+        connection.stream.get_ref().set_read_timeout(patience).unwrap();
+        let reply = connection.read().unwrap();
+        assert_eq!(reply.status, 201, "{reply:?}");
+        let blob = format!("/v2/team/app/blobs/{DIGEST}");
+        let head = connection.ask(&format!("HEAD {blob}"), &user);
+        assert_eq!((head.status, head.header("content-length")), (200, Some("2147483649")));
+        let part = connection.ask(&format!("GET {blob}"), &format!("{user}Range: bytes=2147483646-\r\n"));
+        assert_eq!(
+            (part.status, part.header("content-range"), part.body.as_slice()),
+            (206, Some("bytes 2147483646-2147483648/2147483649"), b"\0\0x".as_slice())
+        );
     })
     .await
     .unwrap();
