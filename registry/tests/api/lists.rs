@@ -141,6 +141,61 @@ async fn the_catalog_shows_what_the_caller_may_read_in_order_and_in_pages() {
 }
 
 #[tokio::test]
+async fn a_catalog_of_any_length_may_be_asked_for_and_comes_in_pages_of_ten_thousand() {
+    let registry = Registry::new();
+    registry.seed("r00000", "v1").await;
+    for n in [1000, 100_000] {
+        let few = pages(&registry, &format!("/v2/_catalog?n={n}"), "repositories").await;
+        assert_eq!(few, [["r00000"]], "n={n}");
+    }
+    // By the disk, since the way there is not what is tested; all have the manifests of the first.
+    let registry = registry.stopped(|root| {
+        let repositories = root.join("docker/registry/v2/repositories");
+        for index in 1..=10_000 {
+            let repository = repositories.join(format!("r{index:05}"));
+            std::fs::create_dir(&repository).unwrap();
+            std::os::unix::fs::symlink("../r00000/_manifests", repository.join("_manifests")).unwrap();
+        }
+    });
+    for (n, want) in [(1000, "n=1000&last=r00999"), (100_000, "n=10000&last=r09999")] {
+        let call = Call::get(&format!("/v2/_catalog?n={n}")).basic("admin", PASSWORD);
+        let next = registry.send(call).await.next_page();
+        assert_eq!(next, Some(format!("/v2/_catalog?{want}")));
+    }
+    let last = pages(&registry, "/v2/_catalog?n=10000&last=r09999", "repositories").await;
+    assert_eq!(last, [["r10000"]]);
+}
+
+#[tokio::test]
+async fn what_was_pushed_is_in_the_lists_at_the_next_request() {
+    let registry = Registry::new();
+    let ask = async |uri: &str, field: &str| {
+        let answer = registry.send(Call::get(uri).basic("puller", PASSWORD)).await;
+        assert_eq!(answer.status, 200, "{uri}: {answer:?}");
+        answer.json()[field].clone()
+    };
+    let mut repositories = Vec::new();
+    for round in 0..30 {
+        let repository = format!("team/{round:02}");
+        let image = registry.seed(&repository, "v1").await;
+        repositories.push(repository.clone());
+        assert_eq!(ask("/v2/_catalog", "repositories").await, json!(repositories));
+        let list = format!("/v2/{repository}/tags/list");
+        assert_eq!(ask(&list, "tags").await, json!(["v1"]));
+        tag(&registry, &repository, &image, "v2").await;
+        assert_eq!(ask(&list, "tags").await, json!(["v1", "v2"]));
+        tag(
+            &registry,
+            &repository,
+            &image,
+            &format!("{}?tag=v0&tag=v3", image.manifest),
+        )
+        .await;
+        assert_eq!(ask(&list, "tags").await, json!(["v0", "v1", "v2", "v3"]));
+    }
+}
+
+#[tokio::test]
 async fn an_upload_that_was_only_begun_is_no_repository() {
     let registry = Registry::new();
     let call = Call::new(Method::POST, "/v2/team/new/blobs/uploads/").basic("pusher", PASSWORD);
