@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use http::HeaderMap;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -87,6 +87,13 @@ pub(crate) fn continue_from(span: &Span, headers: &HeaderMap) {
     let parent = TraceContextPropagator::new().extract(&Headers(headers));
     // A span that was started already has its parent; this one was not.
     let _ = span.set_parent(parent);
+}
+
+/// Gives a span its name, which for a request is known only when its route is.
+pub(crate) fn name(span: &Span, name: &'static str) {
+    if !span.is_disabled() {
+        span.context().span().update_name(name);
+    }
 }
 
 struct Headers<'r>(&'r HeaderMap);

@@ -137,7 +137,6 @@ impl Record {
         self.span = tracing::info_span!(
             target: traces::TARGET,
             "request",
-            otel.name = tracing::field::Empty,
             otel.kind = "server",
             otel.status_code = tracing::field::Empty,
             http.request.method = %self.method,
@@ -236,7 +235,7 @@ impl Record {
         if self.span.is_disabled() {
             return;
         }
-        self.span.record("otel.name", self.route);
+        traces::name(&self.span, self.route);
         self.span.record("http.response.status_code", self.status.as_u16());
         if self.status.is_server_error() {
             self.span.record("otel.status_code", "ERROR");

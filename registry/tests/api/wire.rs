@@ -239,46 +239,6 @@ async fn a_head_tells_the_length_and_has_no_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blob_of_more_than_two_gibibytes_comes_in_one_request_of_unknown_length() {
-    const ZEROS: u64 = 1 << 31;
-    // Of as many zeros and an `x`.
-    const DIGEST: &str = "sha256:4ec7c05249cde176c7277af25f400dc66e87fabf7158179a191562d4338c42d3";
-    let server = Server::start().await;
-    let address = server.address;
-    spawn_blocking(move || {
-        let user = basic("pusher", PASSWORD);
-        let mut connection = Connection::open(address);
-        let session = connection.ask("POST /v2/team/app/blobs/uploads/", &user);
-        let session = session.header("location").unwrap().to_owned();
-        connection.write(&format!(
-            "PUT {session}?digest={DIGEST} HTTP/1.1\r\nHost: x\r\n{user}Transfer-Encoding: chunked\r\n\r\n"
-        ));
-        let piece = vec![0; 1 << 22];
-        for _ in 0..ZEROS / (1 << 22) {
-            connection.write("400000\r\n");
-            connection.stream.get_mut().write_all(&piece).unwrap();
-            connection.write("\r\n");
-        }
-        connection.write("1\r\nx\r\n0\r\n\r\n");
-        // What the disk has not taken yet is waited for.
-        let patience = Some(Duration::from_secs(300));
-        connection.stream.get_ref().set_read_timeout(patience).unwrap();
-        let reply = connection.read().unwrap();
-        assert_eq!(reply.status, 201, "{reply:?}");
-        let blob = format!("/v2/team/app/blobs/{DIGEST}");
-        let head = connection.ask(&format!("HEAD {blob}"), &user);
-        assert_eq!((head.status, head.header("content-length")), (200, Some("2147483649")));
-        let part = connection.ask(&format!("GET {blob}"), &format!("{user}Range: bytes=2147483646-\r\n"));
-        assert_eq!(
-            (part.status, part.header("content-range"), part.body.as_slice()),
-            (206, Some("bytes 2147483646-2147483648/2147483649"), b"\0\0x".as_slice())
-        );
-    })
-    .await
-    .unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn only_one_request_at_a_time_writes_to_a_session() {
     let server = Server::start().await;
     let address = server.address;

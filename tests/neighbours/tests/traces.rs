@@ -24,7 +24,7 @@ impl Collector {
         let settings = folder.path().join("collector.yaml");
         let text = format!(
             "receivers: {{otlp: {{protocols: {{http: {{endpoint: '{address}'}}}}}}}}\n\
-             exporters: {{debug: {{verbosity: detailed, use_internal_logger: false}}}}\n\
+             exporters: {{debug: {{verbosity: detailed}}}}\n\
              service:\n\
              \x20 telemetry: {{metrics: {{level: none}}}}\n\
              \x20 pipelines: {{traces: {{receivers: [otlp], exporters: [debug]}}}}\n"
