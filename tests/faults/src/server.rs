@@ -74,6 +74,33 @@ impl Program {
         Ok(self)
     }
 
+    /// Looks through the store, and repairs it if asked to, while no registry runs; `spawn` is how. Returns the exit code, none
+    /// where the process was killed, and what it said.
+    ///
+    /// # Errors
+    /// Where it cannot be started or waited for.
+    pub fn scrub(
+        &self,
+        repair: bool,
+        spawn: impl FnOnce(&mut Command) -> Result<Child>,
+    ) -> Result<(Option<i32>, String)> {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("scrub")
+            .arg("--config")
+            .arg(self.documents.path().join("server.yaml"));
+        if repair {
+            command.arg("--repair");
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output = spawn(&mut command)?.wait_with_output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// Starts the process; `spawn` is how.
     ///
     /// # Errors

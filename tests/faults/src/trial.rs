@@ -128,6 +128,23 @@ impl Trial {
         Ok(record)
     }
 
+    /// Looks through the store, and repairs it if asked to, while the plan says what goes wrong. Returns the exit code, none where
+    /// it was killed, and what it said; and what happened.
+    ///
+    /// # Errors
+    /// Where it cannot be started or waited for.
+    pub fn scrub(&mut self, repair: bool, faults: Faults) -> Result<(Option<i32>, String, Record)> {
+        self.server = None;
+        self.layer.plan(faults);
+        let layer = &self.layer;
+        let (code, said) = self.program.scrub(repair, |command| {
+            layer.start(|| command.spawn().context("cannot start the scrub"))
+        })?;
+        let record = self.layer.record();
+        self.layer.plan(Faults::default());
+        Ok((code, said, record))
+    }
+
     /// Starts the registry again, after a power cut if there is a `loss`, and returns what is wrong then.
     ///
     /// # Errors

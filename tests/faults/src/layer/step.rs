@@ -72,6 +72,8 @@ fn place(path: &str) -> String {
             "<name>"
         } else if before == "tags" {
             "<tag>"
+        } else if before == "quarantine" {
+            "<time>"
         } else if is_hex(part, 64) || is_hex(part, 128) {
             "<hex>"
         } else if is_hex(part, 2) {
@@ -113,6 +115,10 @@ mod tests {
             (
                 "repositories/a/_uploads/5b4f2e0c-5d0b-4d5e-9b57-7f2b1f0c9a11/data".into(),
                 "repositories/<name>/_uploads/<id>/data",
+            ),
+            (
+                "d/wharfinger/quarantine/20260131T120000.123456Z/docker".into(),
+                "d/wharfinger/quarantine/<time>/docker",
             ),
             ("d/wharfinger/lock".into(), "d/wharfinger/lock"),
         ] {
