@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod flood;
 mod lists;
 mod manifests;
 mod memory;
@@ -25,6 +26,8 @@ pub(crate) enum Mark {
     Manifests,
     /// The base, with credentials and without.
     SignedIn,
+    /// Pulls while wrong passwords come.
+    Flood,
     /// Memory, idle and under load.
     Memory,
     /// Pages of long lists.
@@ -40,6 +43,7 @@ impl Mark {
             Self::Push => "pushing 512 MiB",
             Self::Manifests => "manifests by tag",
             Self::SignedIn => "requests with credentials",
+            Self::Flood => "pulls while wrong passwords come",
             Self::Memory => "memory",
             Self::Lists => "pages of long lists",
             Self::Start => "starting",
@@ -52,6 +56,7 @@ impl Mark {
             Self::Push => push::measure(contest),
             Self::Manifests => manifests::by_tag(contest),
             Self::SignedIn => manifests::signed_in(contest),
+            Self::Flood => flood::measure(contest),
             Self::Memory => memory::measure(contest),
             Self::Lists => lists::measure(contest),
             Self::Start => start::measure(contest),
