@@ -16,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const FIELD_MANAGER: &str = "e2e";
 
 /// Every kind that the tests handle: its name, group, plural, and whether it belongs to namespaces.
-const KINDS: [(&str, &str, &str, bool); 16] = [
+const KINDS: [(&str, &str, &str, bool); 18] = [
     ("Registry", "wharfinger.dev/v1alpha1", "registries", true),
     (
         "RegistryIdentity",
@@ -30,7 +30,9 @@ const KINDS: [(&str, &str, &str, bool); 16] = [
     ("Service", "v1", "services", true),
     ("ServiceAccount", "v1", "serviceaccounts", true),
     ("PersistentVolumeClaim", "v1", "persistentvolumeclaims", true),
+    ("PersistentVolume", "v1", "persistentvolumes", false),
     ("Pod", "v1", "pods", true),
+    ("Job", "batch/v1", "jobs", true),
     ("Event", "v1", "events", true),
     ("Namespace", "v1", "namespaces", false),
     ("Deployment", "apps/v1", "deployments", true),
