@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +42,7 @@ use crate::reference::{RegistryReference, TargetReference};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.effect == 'Allow' || self.rules.all(r, !has(r.role))").message("a Deny names `actions`, not a `role`: for example `actions: [put-manifest]`"),
+    validation = Rule::new("!has(self.notBefore) || !has(self.notAfter) || self.notBefore < self.notAfter").message("notAfter must be later than notBefore, or the policy would never be in force"),
     validation = Rule::new("self.targetRefs.all(a, self.targetRefs.exists_one(b, a == b))").message("each Registry is named once in targetRefs")
 )]
 pub struct AccessPolicySpec {
@@ -50,6 +51,15 @@ pub struct AccessPolicySpec {
     pub target_refs: Vec<TargetReference>,
     /// Whether what matches is allowed or denied. A Deny always wins.
     pub effect: Effect,
+    /// Whether the policy decides: Enforce (default), or Audit: it is evaluated and recorded, and decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// From this instant on the policy is in force, by the registry's clock. Default: since it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// Until just before this instant it is. Default: as long as it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
     /// Whom the policy is about: any of these. Everybody is `any: Everyone`.
     #[schemars(length(min = 1, max = 64))]
     pub subjects: Vec<Subject>,
@@ -60,6 +70,15 @@ pub struct AccessPolicySpec {
     /// Fields that this version does not know; the operator refuses the object and names them.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
+}
+
+/// Whether a policy decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Mode {
+    /// It does.
+    Enforce,
+    /// It is evaluated and recorded, and decides nothing: to try a policy out.
+    Audit,
 }
 
 /// Whether what matches is allowed or denied.
@@ -128,6 +147,17 @@ pub struct PolicyRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub actions: Option<Vec<Action>>,
+    /// Tags and digests that the rule is about, with `*` for any characters, such as `v*` or `sha256:*`, for the actions that name
+    /// a manifest: an Allow needs all that a request names to match, every `?tag=` included, a Deny one. Default all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(
+            length(min = 1, max = 256),
+            regex(pattern = r"^[A-Za-z0-9_*][A-Za-z0-9_.*-]*(:[A-Za-z0-9_.*-]*)?$")
+        )
+    )]
+    pub references: Option<Vec<String>>,
     /// A CEL expression over `identity` and `request` that must be true as well, at most 2 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]

@@ -66,6 +66,8 @@ pub mod reasons {
     pub const USERNAME_CONFLICT: &str = "UsernameConflict";
     /// The identity is disabled by its spec.
     pub const DISABLED: &str = "Disabled";
+    /// The identity's `expiresAt` has passed.
+    pub const EXPIRED: &str = "Expired";
     /// What is accepted would no longer fit.
     pub const LIMIT_EXCEEDED: &str = "LimitExceeded";
     /// All references are resolved.

@@ -21,7 +21,7 @@ mod registry;
 mod registry_identity;
 
 pub use access_policy::{
-    AccessPolicy, AccessPolicySpec, AccessPolicyStatus, Action, AnySubject, Effect, PolicyRule, Role, Subject,
+    AccessPolicy, AccessPolicySpec, AccessPolicyStatus, Action, AnySubject, Effect, Mode, PolicyRule, Role, Subject,
     TargetStatus,
 };
 pub use conditions::{condition_types, reasons};

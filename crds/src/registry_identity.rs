@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,6 +52,10 @@ pub struct RegistryIdentitySpec {
     /// Whether nobody can sign in as this identity; tokens that it was given end as well. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
+    /// From this instant on nobody can sign in as this identity, and tokens that it was given end, by the registry's clock.
+    /// Default: it does not end by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
     /// Fields that this version does not know; the operator refuses the object and names them.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,

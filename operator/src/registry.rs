@@ -148,10 +148,23 @@ fn spread(context: &Context, snapshot: &Snapshot, reference: &ObjectRef<Registry
 fn next_look(plan: &Plan, proof: &Proof, publication: &Publication, snapshot: &Snapshot) -> Duration {
     let unresolved = (plan.has_unresolved() || publication.refused.is_some()).then_some(UNRESOLVED);
     let regular = RESYNC + spread_of(&snapshot.registry);
-    [unresolved, proof.retry]
+    [unresolved, proof.retry, next_expiry(snapshot)]
         .into_iter()
         .flatten()
         .fold(regular, Duration::min)
+}
+
+/// When the next identity expires, which no event tells.
+fn next_expiry(snapshot: &Snapshot) -> Option<Duration> {
+    let ends = snapshot
+        .identities
+        .iter()
+        .filter_map(|identity| identity.spec.expires_at.as_ref());
+    let left = ends.filter_map(|end| Duration::try_from(end.0.duration_since(snapshot.now)).ok());
+    // A clock that is looked at a moment too early would see it alive.
+    left.filter(|left| !left.is_zero())
+        .min()
+        .map(|left| left + Duration::from_millis(50))
 }
 
 /// Up to a minute, the same for the same Registry.

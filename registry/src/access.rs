@@ -9,6 +9,7 @@ mod state;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use registry_config::{Access, AccessIndex, DocumentError, IdentityEntry, Problem, digest_of};
 use registry_policy::{Caller, Identity};
 
@@ -74,14 +75,22 @@ impl Snapshot {
 }
 
 /// The facts about an identity that policies may use.
-pub(crate) fn caller(identity: Option<&IdentityEntry>, client_ip: Option<std::net::IpAddr>) -> Caller<'_> {
+pub(crate) fn caller(
+    identity: Option<&IdentityEntry>,
+    client_ip: Option<std::net::IpAddr>,
+    at: Timestamp,
+) -> Caller<'_> {
     let identity = identity.map(|entry| Identity {
         id: entry.uid.as_deref().unwrap_or(&entry.username),
         username: &entry.username,
         groups: &entry.groups,
         home: entry.home,
     });
-    Caller { identity, client_ip }
+    Caller {
+        identity,
+        client_ip,
+        at,
+    }
 }
 
 /// Runs `compile`, which parses expressions, on a thread with room for the deepest that is accepted.

@@ -65,6 +65,9 @@ pub(crate) struct Decided {
     /// The policy and its rule that decided; `null` where none matched, or none was asked.
     pub(crate) policy: Option<String>,
     pub(crate) rule: Option<String>,
+    /// Rules that matched and decided nothing, because their policies are in audit mode.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) audited: Vec<registry_policy::Audited>,
 }
 
 impl Audit {

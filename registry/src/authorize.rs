@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
+use jiff::Timestamp;
 use registry_config::IdentityEntry;
 use registry_policy::{Action, Caller, Decision, Request};
 
@@ -33,6 +34,8 @@ pub struct Context {
     snapshot: Arc<Snapshot>,
     principal: Principal,
     client_ip: Option<IpAddr>,
+    /// When the request came.
+    at: Timestamp,
     method: Method,
     may_mount: bool,
 }
@@ -95,18 +98,20 @@ pub enum Refusal {
     },
 }
 
-/// Decides whether `principal` may do what `route` asks for.
+/// Decides whether `principal` may do what `route` asks for at the instant `at`.
 pub fn authorize(
     route: Route,
     method: &Method,
     principal: Principal,
     snapshot: Arc<Snapshot>,
     client_ip: Option<IpAddr>,
+    at: Timestamp,
 ) -> Verdict {
     let mut context = Context {
         snapshot,
         principal,
         client_ip,
+        at,
         method: method.clone(),
         may_mount: false,
     };
@@ -318,7 +323,7 @@ impl Context {
 
     /// The caller as policies see it.
     pub fn caller(&self) -> Caller<'_> {
-        access::caller(self.identity(), self.client_ip)
+        access::caller(self.identity(), self.client_ip, self.at)
     }
 
     /// What policy says about `request`.
@@ -372,7 +377,7 @@ impl Authorized<StartUpload> {
         let read = read.request(Action::GetBlob, "GET");
         let may_read = || context.decide(&read).is_allowed() && context.token_opens(Action::GetBlob, read.repository);
         let is_public = || {
-            let anybody = access::caller(None, context.client_ip);
+            let anybody = access::caller(None, context.client_ip, context.at);
             context.snapshot.access().policies.decide(&anybody, &read).is_allowed()
         };
         context.may_mount && (may_read() || is_public())

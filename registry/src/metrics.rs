@@ -33,6 +33,7 @@ pub struct Metrics {
     bytes_received: Counter,
     authentications: Family<AuthenticationLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
+    audit_matches: Family<AuditLabels, Counter>,
     evaluation_errors: Counter,
     refused_documents: Counter,
     refused_certificates: Counter,
@@ -87,6 +88,12 @@ struct DecisionLabels {
     decision: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuditLabels {
+    action: &'static str,
+    effect: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut all = MetricsRegistry::with_prefix("wharfinger_registry");
@@ -117,6 +124,12 @@ impl Default for Metrics {
             "policy_decisions",
             "Policy decisions, by action and outcome",
             decisions.clone(),
+        );
+        let audit_matches = Family::default();
+        all.register(
+            "policy_audit_matches",
+            "Rules of policies in audit mode that matched, by action and by what they would have been a reason for",
+            audit_matches.clone(),
         );
         let evaluation_errors = Counter::default();
         let help =
@@ -173,6 +186,7 @@ impl Default for Metrics {
             bytes_received,
             authentications,
             decisions,
+            audit_matches,
             evaluation_errors,
             refused_documents,
             refused_certificates,
@@ -238,6 +252,18 @@ impl Metrics {
             })
             .inc();
         self.evaluation_errors.inc_by(errors as u64);
+    }
+
+    pub(crate) fn audited(&self, action: registry_policy::Action, effect: registry_policy::Effect) {
+        let effect = match effect {
+            registry_policy::Effect::Allow => "allow",
+            registry_policy::Effect::Deny => "deny",
+        };
+        let labels = AuditLabels {
+            action: action.as_str(),
+            effect,
+        };
+        self.audit_matches.get_or_create(&labels).inc();
     }
 
     pub(crate) fn document_refused(&self) {

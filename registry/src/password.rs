@@ -1,5 +1,7 @@
 //! [`Passwords`]: whether a password is right, at the cost of Argon2 once and of one HMAC afterwards.
 
+mod hashers;
+
 use std::sync::Arc;
 
 use argon2::{Argon2, PasswordVerifier};
@@ -12,6 +14,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::access::Snapshot;
+use hashers::Hashers;
 
 /// How many right passwords are remembered.
 const REMEMBERED: u64 = 20_000;
@@ -25,6 +28,7 @@ pub struct Passwords {
     key: hmac::Key,
     right: Cache<[u8; 32], ()>,
     permits: Arc<Semaphore>,
+    hashers: Hashers,
 }
 
 /// A right password.
@@ -38,20 +42,27 @@ pub struct Verified {
 
 /// Why passwords cannot be verified.
 #[derive(Debug, thiserror::Error)]
-#[error("the system gives no random numbers")]
-pub struct NoRandomness;
+pub enum StartError {
+    /// Nothing could be remembered safely.
+    #[error("the system gives no random numbers")]
+    NoRandomness,
+    /// There is nobody to do the work.
+    #[error("cannot start the threads that verify passwords")]
+    Threads(#[source] std::io::Error),
+}
 
 impl Passwords {
     /// Verifies up to `concurrency` passwords at a time.
     ///
     /// # Errors
-    /// Where the system has no random numbers.
-    pub fn new(concurrency: usize) -> Result<Self, NoRandomness> {
+    /// Where the system has no random numbers, or refuses a thread.
+    pub fn new(concurrency: usize) -> Result<Self, StartError> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new());
         Ok(Self {
-            key: key.map_err(|_| NoRandomness)?,
+            key: key.map_err(|_| StartError::NoRandomness)?,
             right: Cache::new(REMEMBERED),
             permits: Arc::new(Semaphore::new(concurrency)),
+            hashers: Hashers::start(concurrency).map_err(StartError::Threads)?,
         })
     }
 
@@ -65,6 +76,7 @@ impl Passwords {
         now: Timestamp,
     ) -> Option<Verified> {
         let identity = snapshot.access().identity(username);
+        let identity = identity.filter(|identity| identity.is_in_force(now));
         let candidates: Vec<Candidate> = identity
             .into_iter()
             .flat_map(|identity| valid_passwords(identity, now))
@@ -84,7 +96,7 @@ impl Passwords {
             return Some(verified);
         }
         let (password, right) = (password.clone(), self.right.clone());
-        let verification = tokio::task::spawn_blocking(move || {
+        let verification = self.hashers.run(move || {
             // The permit is held by the work, not by the request: a client that goes away frees no memory yet. It is
             // given back after a right password is remembered, so that whoever waits for it finds that.
             let _permit = permit;
@@ -95,7 +107,7 @@ impl Passwords {
                 remembered: false,
             })
         });
-        verification.await.ok()?
+        verification.await?
     }
 
     fn remembered(&self, candidates: &[Candidate]) -> Option<Verified> {

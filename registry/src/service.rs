@@ -185,7 +185,14 @@ impl Service {
         record.principal(&principal);
         record.hold(self.reading(&head.method, &route, &principal, client)?);
         let refused = (route.clone(), snapshot.clone());
-        let verdict = authorize::authorize(route, &head.method, principal, snapshot, client.address);
+        let verdict = authorize::authorize(
+            route,
+            &head.method,
+            principal,
+            snapshot,
+            client.address,
+            Timestamp::now(),
+        );
         self.note(&verdict, record);
         verdict.result.map_err(|refusal| {
             let (route, snapshot) = refused;
@@ -234,7 +241,14 @@ impl Service {
             }
         })?;
         record.principal(&principal);
-        let verdict = authorize::authorize(Route::Token, &head.method, principal, snapshot, client_ip);
+        let verdict = authorize::authorize(
+            Route::Token,
+            &head.method,
+            principal,
+            snapshot,
+            client_ip,
+            Timestamp::now(),
+        );
         match verdict.result.map(Authorized::into_task) {
             Ok(Task::Token(request)) => {
                 handlers::token::issue(&request, &scopes, &self.authenticator.tokens, Timestamp::now())
@@ -253,6 +267,10 @@ impl Service {
                 .decision(*action, decision.is_allowed(), decision.errors.len());
             for error in &decision.errors {
                 record.evaluation_error(error);
+            }
+            for audited in &decision.audited {
+                self.authenticator.metrics.audited(*action, audited.effect);
+                record.audited(*action, audited);
             }
             match &decision.outcome {
                 Outcome::Allowed { .. } | Outcome::AllowedSignedIn => {}

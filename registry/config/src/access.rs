@@ -3,7 +3,7 @@
 //! Stand-alone it is one YAML file with the content inside. In a cluster the index and the packed content are two keys
 //! of a Secret (see [`crate::pack`]).
 
-use registry_policy::{Action, Effect, Role, Subject};
+use registry_policy::{Action, Effect, Mode, Role, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError, MAX_REVISION};
@@ -230,6 +230,10 @@ pub struct IdentityEntry {
     /// Whether the identity belongs to the Registry's own namespace. Default true.
     #[serde(default = "default_home")]
     pub home: bool,
+    /// From this instant on nobody can sign in as this identity, and its tokens end, by the registry's clock. Absent: it does not
+    /// end by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<jiff::Timestamp>,
     /// The passwords that are accepted. None: nobody can sign in under this name with a password.
     #[serde(default)]
     pub passwords: Vec<PasswordEntry>,
@@ -241,6 +245,13 @@ pub struct IdentityEntry {
 
 const fn default_home() -> bool {
     true
+}
+
+impl IdentityEntry {
+    /// Whether anybody can sign in as this identity at an instant.
+    pub fn is_in_force(&self, at: jiff::Timestamp) -> bool {
+        self.not_after.is_none_or(|end| at < end)
+    }
 }
 
 /// A password that is accepted, as its hash.
@@ -262,10 +273,24 @@ pub struct PolicyEntry {
     pub name: String,
     /// Whether what matches is allowed or denied. An enforced Deny always wins.
     pub effect: Effect,
+    /// Whether it decides: `Enforce` (default), or `Audit`: it is evaluated and recorded, and decides nothing.
+    #[serde(default, skip_serializing_if = "is_enforced")]
+    pub mode: Mode,
+    /// From this instant on it is in force, by the registry's clock. Absent: since ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<jiff::Timestamp>,
+    /// Until just before this instant it is. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<jiff::Timestamp>,
     /// Whom the policy is about: any of these.
     pub subjects: Vec<Subject>,
     /// What it is about: any of these.
     pub rules: Vec<RuleEntry>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_enforced(mode: &Mode) -> bool {
+    *mode == Mode::Enforce
 }
 
 /// One rule of a policy.
@@ -282,6 +307,10 @@ pub struct RuleEntry {
     /// The actions. Exactly one of `role` and `actions`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
+    /// Tags and digests that it is about, with `*` for any characters, for the actions that name a manifest: an Allow needs all
+    /// of a request's to match, a Deny one. Default all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
     /// A CEL expression over `identity` and `request` that must be true as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, RepositoryPattern, Rule};
+use registry_policy::{
+    Action, ActionSet, Effect, Expression, Policy, PolicySet, ReferencePattern, RepositoryPattern, Rule, Window,
+};
 
 use crate::{AccessContent, IdentityEntry, PolicyEntry, Problem, RuleEntry, TokenSettings};
 
@@ -143,6 +145,12 @@ impl PolicyEntry {
                 "name at least one subject; everybody is `any: Everyone`",
             ));
         }
+        if let (Some(start), Some(end)) = (self.not_before, self.not_after)
+            && start >= end
+        {
+            let message = format!("{end} is not later than notBefore, {start}: the policy would never be in force");
+            problems.push(Problem::new("notAfter", message));
+        }
         if self.rules.is_empty() {
             problems.push(Problem::new("rules", "write at least one rule"));
         }
@@ -155,6 +163,11 @@ impl PolicyEntry {
         Ok(Policy {
             name: self.name.clone(),
             effect: self.effect,
+            mode: self.mode,
+            window: Window {
+                not_before: self.not_before,
+                not_after: self.not_after,
+            },
             subjects: self.subjects.clone(),
             rules,
         })
@@ -177,6 +190,13 @@ fn compile_rule(effect: Effect, rule: &RuleEntry, path: &str, problems: &mut Vec
             Err(error) => problems.push(Problem::new(format!("{path}.repositories[{index}]"), error)),
         }
     }
+    let mut references = Vec::with_capacity(rule.references.len());
+    for (index, pattern) in rule.references.iter().enumerate() {
+        match pattern.parse::<ReferencePattern>() {
+            Ok(pattern) => references.push(pattern),
+            Err(error) => problems.push(Problem::new(format!("{path}.references[{index}]"), error)),
+        }
+    }
     let actions = match compile_actions(effect, rule) {
         Ok(actions) => actions,
         Err(message) => {
@@ -195,6 +215,7 @@ fn compile_rule(effect: Effect, rule: &RuleEntry, path: &str, problems: &mut Vec
         name: rule.name.clone(),
         repositories,
         actions,
+        references,
         when,
         message: rule.message.clone(),
     })

@@ -79,6 +79,14 @@ impl Action {
             Self::CancelUpload => "cancel-upload",
         }
     }
+
+    /// Whether a request for the action names a manifest by tag or digest.
+    pub(crate) const fn carries_reference(self) -> bool {
+        matches!(
+            self,
+            Self::GetManifest | Self::PutManifest | Self::DeleteManifest | Self::GetReferrers
+        )
+    }
 }
 
 impl fmt::Display for Action {

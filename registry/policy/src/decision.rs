@@ -1,8 +1,10 @@
 //! Decisions: what the policies of a document say about one request.
 
+use serde::Serialize;
+
 use crate::facts::Facts;
 use crate::index::{Index, RuleNumber};
-use crate::{Action, ActionSet, Caller, Effect, Expression, Policy, Request};
+use crate::{Action, ActionSet, Caller, Effect, Expression, Mode, Policy, ReferencePattern, Request, Window};
 
 /// The policies of a document, ready to decide requests.
 ///
@@ -10,10 +12,18 @@ use crate::{Action, ActionSet, Caller, Effect, Expression, Policy, Request};
 ///
 /// A request is denied when any rule of a Deny matches it, otherwise allowed when any rule of an Allow matches it,
 /// otherwise denied. The order of policies, rules, subjects and patterns has no meaning. A condition that cannot be
-/// evaluated counts as true in a Deny and as false in an Allow. The time of a decision grows with the rules that are
-/// about its caller and its repository, not with the others.
+/// evaluated counts as true in a Deny and as false in an Allow. A policy outside of its window matches nothing, and one in
+/// [`Mode::Audit`] decides nothing. The time of a decision grows with the rules that are about its caller and its
+/// repository, not with the others.
 #[derive(Debug)]
 pub struct PolicySet {
+    enforced: Rules,
+    audited: Rules,
+}
+
+/// Rules of one mode.
+#[derive(Debug)]
+struct Rules {
     /// In the order in which they are considered: those of Denies first, those without a condition first, then by name.
     rules: Vec<IndexedRule>,
     index: Index,
@@ -25,23 +35,21 @@ struct IndexedRule {
     effect: Effect,
     policy: String,
     rule: String,
+    window: Window,
     actions: ActionSet,
+    references: Vec<ReferencePattern>,
     when: Option<Expression>,
     message: Option<String>,
 }
 
-impl PolicySet {
-    /// Prepares `policies` for decisions.
-    ///
-    /// # Assumptions
-    ///
-    /// The names of policies are unique, and within a policy those of rules. Where they are not, the outcome of a
-    /// decision is right all the same, but which of the namesakes it names is arbitrary.
-    pub fn new(policies: Vec<Policy>) -> Self {
+impl Rules {
+    fn new(policies: Vec<Policy>) -> Self {
         let mut entries = Vec::new();
         for Policy {
             name,
             effect,
+            mode: _,
+            window,
             subjects,
             rules,
         } in policies
@@ -51,7 +59,9 @@ impl PolicySet {
                     effect,
                     policy: name.clone(),
                     rule: rule.name,
+                    window,
                     actions: rule.actions,
+                    references: rule.references,
                     when: rule.when,
                     message: rule.message,
                 };
@@ -68,65 +78,7 @@ impl PolicySet {
         Self { rules, index }
     }
 
-    /// Whether there is no rule at all, so that nothing is allowed but to list an empty catalog.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
-    }
-
-    /// Decides one request.
-    pub fn decide(&self, caller: &Caller<'_>, request: &Request<'_>) -> Decision {
-        let facts = Facts::new(caller, request);
-        let mut errors = Vec::new();
-        let mut refusal = None;
-        for rule in self.matching(caller, request.action, request.repository) {
-            let matches = match rule.when.as_ref().map(|when| when.evaluate(&facts)) {
-                None => true,
-                Some(Ok(holds)) => {
-                    if !holds && rule.effect == Effect::Allow && refusal.is_none() {
-                        refusal.clone_from(&rule.message);
-                    }
-                    holds
-                }
-                Some(Err(message)) => {
-                    errors.push(EvaluationError {
-                        policy: rule.policy.clone(),
-                        rule: rule.rule.clone(),
-                        message,
-                    });
-                    rule.effect == Effect::Deny
-                }
-            };
-            if matches {
-                return Decision {
-                    outcome: rule.outcome(),
-                    errors,
-                };
-            }
-        }
-        let outcome = if is_open_to_signed_in(caller, request.action) {
-            Outcome::AllowedSignedIn
-        } else {
-            Outcome::NoRuleMatched { message: refusal }
-        };
-        Decision { outcome, errors }
-    }
-
-    /// What a token may be issued for: true unless policy certainly refuses. Conditions are not evaluated, because
-    /// policy decides again at each request: an unconditional Deny that matches refuses, otherwise any Allow that
-    /// matches by subject, repository and action grants. For [`Action::ListCatalog`] the repository has no meaning.
-    pub fn may_allow(&self, caller: &Caller<'_>, action: Action, repository: &str) -> bool {
-        let mut allowed = is_open_to_signed_in(caller, action);
-        for rule in self.matching(caller, action, Some(repository)) {
-            match (rule.effect, &rule.when) {
-                (Effect::Deny, None) => return false,
-                (Effect::Deny, Some(_)) => {}
-                (Effect::Allow, _) => allowed = true,
-            }
-        }
-        allowed
-    }
-
-    /// The rules that match a request, apart from their conditions, in the order in which they are considered.
+    /// The rules that match a request, apart from their references and conditions, in the order in which they are considered.
     fn matching(
         &self,
         caller: &Caller<'_>,
@@ -140,15 +92,109 @@ impl PolicySet {
             // Without a repository nothing can allow it.
             (_, None) => Vec::new(),
         };
+        let at = caller.at;
         numbers
             .into_iter()
             .map(|number| self.rule(number))
-            .filter(move |rule| rule.actions.contains(action))
+            .filter(move |rule| rule.actions.contains(action) && rule.window.is_open(at))
     }
 
     fn rule(&self, number: RuleNumber) -> &IndexedRule {
         &self.rules[number as usize]
     }
+}
+
+impl PolicySet {
+    /// Prepares `policies` for decisions.
+    ///
+    /// # Assumptions
+    ///
+    /// The names of policies are unique, and within a policy those of rules. Where they are not, the outcome of a
+    /// decision is right all the same, but which of the namesakes it names is arbitrary.
+    pub fn new(policies: Vec<Policy>) -> Self {
+        let (enforced, audited) = policies.into_iter().partition(|policy| policy.mode == Mode::Enforce);
+        Self {
+            enforced: Rules::new(enforced),
+            audited: Rules::new(audited),
+        }
+    }
+
+    /// Whether there is no rule that decides, so that nothing is allowed but to list an empty catalog.
+    pub fn is_empty(&self) -> bool {
+        self.enforced.rules.is_empty()
+    }
+
+    /// Decides one request.
+    pub fn decide(&self, caller: &Caller<'_>, request: &Request<'_>) -> Decision {
+        let facts = Facts::new(caller, request);
+        let mut errors = Vec::new();
+        let outcome = self.outcome(caller, request, &facts, &mut errors);
+        let audited = self.audited.matching(caller, request.action, request.repository);
+        let audited = audited
+            .filter(|rule| rule.matches(request, &facts, &mut errors) == Match::Yes)
+            .map(|rule| Audited {
+                policy: rule.policy.clone(),
+                rule: rule.rule.clone(),
+                effect: rule.effect,
+            })
+            .collect();
+        Decision {
+            outcome,
+            audited,
+            errors,
+        }
+    }
+
+    fn outcome(
+        &self,
+        caller: &Caller<'_>,
+        request: &Request<'_>,
+        facts: &Facts<'_>,
+        errors: &mut Vec<EvaluationError>,
+    ) -> Outcome {
+        let mut refusal = None;
+        for rule in self.enforced.matching(caller, request.action, request.repository) {
+            match rule.matches(request, facts, errors) {
+                Match::Yes => return rule.outcome(),
+                Match::No => {}
+                Match::WouldOtherwise => {
+                    if rule.effect == Effect::Allow && refusal.is_none() {
+                        refusal.clone_from(&rule.message);
+                    }
+                }
+            }
+        }
+        if is_open_to_signed_in(caller, request.action) {
+            Outcome::AllowedSignedIn
+        } else {
+            Outcome::NoRuleMatched { message: refusal }
+        }
+    }
+
+    /// What a token may be issued for: true unless policy certainly refuses. References and conditions are not looked at,
+    /// because policy decides again at each request: a Deny without any that matches refuses, otherwise any Allow that
+    /// matches by subject, repository and action grants. For [`Action::ListCatalog`] the repository has no meaning.
+    pub fn may_allow(&self, caller: &Caller<'_>, action: Action, repository: &str) -> bool {
+        let mut allowed = is_open_to_signed_in(caller, action);
+        for rule in self.enforced.matching(caller, action, Some(repository)) {
+            match rule.effect {
+                Effect::Deny if rule.when.is_none() && !rule.judges_references(action) => return false,
+                Effect::Deny => {}
+                Effect::Allow => allowed = true,
+            }
+        }
+        allowed
+    }
+}
+
+/// What came of looking at a rule that is about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Match {
+    Yes,
+    /// It could not be evaluated.
+    No,
+    /// It would have, but for its references or its condition.
+    WouldOtherwise,
 }
 
 /// Whether a request needs no Allow: any signed-in caller may list the catalog, and sees only what it may read.
@@ -157,6 +203,47 @@ fn is_open_to_signed_in(caller: &Caller<'_>, action: Action) -> bool {
 }
 
 impl IndexedRule {
+    /// Whether the rule matches a request that it is about; what cannot be evaluated is added to `errors`.
+    fn matches(&self, request: &Request<'_>, facts: &Facts<'_>, errors: &mut Vec<EvaluationError>) -> Match {
+        if !self.selects(request) {
+            return Match::WouldOtherwise;
+        }
+        match self.when.as_ref().map(|when| when.evaluate(facts)) {
+            None | Some(Ok(true)) => Match::Yes,
+            Some(Ok(false)) => Match::WouldOtherwise,
+            Some(Err(message)) => {
+                errors.push(EvaluationError {
+                    policy: self.policy.clone(),
+                    rule: self.rule.clone(),
+                    message,
+                });
+                match self.effect {
+                    Effect::Deny => Match::Yes,
+                    Effect::Allow => Match::No,
+                }
+            }
+        }
+    }
+
+    /// Whether tags and digests matter for an action.
+    fn judges_references(&self, action: Action) -> bool {
+        !self.references.is_empty() && action.carries_reference()
+    }
+
+    /// Whether the rule is about the tags and digests that a request carries: an Allow about all of them, a Deny about one.
+    fn selects(&self, request: &Request<'_>) -> bool {
+        if !self.judges_references(request.action) {
+            return true;
+        }
+        let is_selected = |reference: &str| self.references.iter().any(|pattern| pattern.matches(reference));
+        let mut carried = request.carried().peekable();
+        match self.effect {
+            // Where nothing is known, nothing is allowed, and what is denied stays denied.
+            Effect::Allow => carried.peek().is_some() && carried.all(is_selected),
+            Effect::Deny => carried.peek().is_none() || carried.any(is_selected),
+        }
+    }
+
     /// What rules are sorted by. Denies come first because one of them ends the matter, and rules without a condition
     /// before those that cost an evaluation.
     fn order(&self) -> (bool, bool, &str, &str) {
@@ -188,6 +275,8 @@ impl IndexedRule {
 pub struct Decision {
     /// What was decided, and by which rule.
     pub outcome: Outcome,
+    /// The rules in [`Mode::Audit`] that matched: what they would have done is to be recorded.
+    pub audited: Vec<Audited>,
     /// The conditions that could not be evaluated; to be logged and counted whatever the outcome.
     pub errors: Vec<EvaluationError>,
 }
@@ -208,6 +297,17 @@ impl Decision {
             Outcome::Denied { message, .. } | Outcome::NoRuleMatched { message } => message.as_deref(),
         }
     }
+}
+
+/// A rule that matched and decided nothing, because its policy is in [`Mode::Audit`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Audited {
+    /// The policy.
+    pub policy: String,
+    /// Its rule.
+    pub rule: String,
+    /// What it would have been a reason for.
+    pub effect: Effect,
 }
 
 /// How a decision came about.

@@ -4,6 +4,8 @@ mod view;
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+
 pub(crate) use view::{Facts, Variables};
 
 use crate::Action;
@@ -19,6 +21,8 @@ pub struct Caller<'a> {
     pub identity: Option<Identity<'a>>,
     /// The address that the request came from, after trusted proxies; none where it is not known.
     pub client_ip: Option<IpAddr>,
+    /// When it came, by the registry's clock.
+    pub at: Timestamp,
 }
 
 /// An identity, as the access document describes it.
@@ -62,4 +66,15 @@ pub struct Request<'a> {
     pub artifact_type: Option<&'a str>,
     /// The digest algorithm asked for an upload: `request.digest_algorithm`.
     pub digest_algorithm: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// The tags and the digest of manifests that the request carries.
+    pub(crate) fn carried(&self) -> impl Iterator<Item = &'a str> {
+        let named = match self.action {
+            Action::GetReferrers => self.digest,
+            _ => self.reference,
+        };
+        named.into_iter().chain(self.tags.iter().map(String::as_str))
+    }
 }

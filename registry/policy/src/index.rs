@@ -51,6 +51,8 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
+    use jiff::Timestamp;
+
     use super::*;
     use crate::{AnySubject, Identity};
 
@@ -80,7 +82,7 @@ mod tests {
             repository in proptest::option::of("[ab]{1,3}(/[ab]{1,3}){0,3}"),
         ) {
             let identity = username.as_deref().map(|username| Identity { id: "", username, groups: &groups, home });
-            let caller = Caller { identity, client_ip: None };
+            let caller = Caller { identity, client_ip: None , at: Timestamp::UNIX_EPOCH};
             let mut index = Index::default();
             for (rule, (subjects, patterns)) in (0..).zip(&entries) {
                 index.insert(rule, subjects, patterns);

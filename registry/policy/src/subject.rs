@@ -65,6 +65,8 @@ impl AnySubject {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::Identity;
 
@@ -83,6 +85,7 @@ mod tests {
                 home,
             }),
             client_ip: None,
+            at: Timestamp::UNIX_EPOCH,
         };
         let callers = [
             ("home", identity("ci", true)),
@@ -92,6 +95,7 @@ mod tests {
                 Caller {
                     identity: None,
                     client_ip: None,
+                    at: Timestamp::UNIX_EPOCH,
                 },
             ),
         ];

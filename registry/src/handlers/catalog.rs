@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::oci::RepositoryName;
 use crate::route::ListCatalog;
 
-/// How many repositories are looked at in one go.
+/// How many repositories are looked at in one go, at most and where many of them are not shown.
 const BATCH: usize = 1000;
 
 /// `GET /v2/_catalog`
@@ -20,8 +20,9 @@ pub(super) async fn list(request: Authorized<ListCatalog>, input: Input<'_>) -> 
     let size = page::size(page);
     let mut shown: Vec<String> = Vec::new();
     let mut after = page.last.clone();
-    let limit = BATCH.max(size.saturating_add(1));
-    // One more than is shown tells whether there is a next page.
+    // One more than is shown tells whether there is a next page. Whoever may read everything needs no more than that; for others
+    // it is looked at more and more in one go.
+    let mut limit = size.saturating_add(1);
     while size > 0 && shown.len() <= size {
         let batch = input.store.repositories(after.as_deref(), limit).await?;
         let complete = batch.len() < limit;
@@ -35,6 +36,7 @@ pub(super) async fn list(request: Authorized<ListCatalog>, input: Input<'_>) -> 
         if complete {
             break;
         }
+        limit = limit.max(BATCH.min(limit.saturating_mul(4)));
     }
     let more = shown.len() > size;
     shown.truncate(size);

@@ -12,7 +12,7 @@ use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use registry_policy::{Action, Decision, EvaluationError, Outcome};
+use registry_policy::{Action, Audited, Decision, EvaluationError, Outcome};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -169,7 +169,15 @@ impl Record {
             allowed: decision.is_allowed(),
             policy,
             rule,
+            audited: decision.audited.clone(),
         });
+    }
+
+    /// Logs a rule of a policy that is tried out.
+    pub(super) fn audited(&self, action: Action, audited: &Audited) {
+        let Audited { policy, rule, effect } = audited;
+        let (identity, repository) = (self.identity.as_deref(), self.repository.as_deref());
+        tracing::info!(target: TARGET, id = %self.id, identity, repository, %action, policy, rule, ?effect, "matched by a policy in audit mode");
     }
 
     pub(super) fn denied(&self, action: Action, by: Option<(&String, &String)>) {

@@ -1,5 +1,6 @@
 //! [`Tokens`]: makes tokens and tells whether they are to be believed.
 
+use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use moka::sync::Cache;
 use registry_config::IdentityEntry;
@@ -157,6 +158,10 @@ impl Tokens {
             };
         }
         let identity = snapshot.access().identity(&claims.sub).ok_or(TokenError::Revoked)?;
+        let is_over = |end: Timestamp| u64::try_from(end.as_second()).is_ok_and(|end| end <= now);
+        if identity.not_after.is_some_and(is_over) {
+            return Err(TokenError::Revoked);
+        }
         if claims.uid.as_deref() != Some(uid(identity)) || claims.rev < identity.tokens_from {
             return Err(TokenError::Revoked);
         }

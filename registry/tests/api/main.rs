@@ -2,6 +2,8 @@
 //! own. `standalone` and `wire` go through sockets, the former with the real binary.
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod challenges;
 #[cfg(test)]
 mod conformance;

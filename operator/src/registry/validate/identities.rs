@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crds::{RegistryIdentity, reasons};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use registry_config::{IdentityEntry, PasswordEntry};
 
@@ -130,6 +131,7 @@ fn judge_one(
             uid: Some(uid.to_owned()),
             groups: groups(identity),
             home: true,
+            not_after: expires_at(identity),
             passwords: vec![PasswordEntry {
                 hash: password.hash.clone(),
                 not_after: None,
@@ -154,6 +156,10 @@ fn judge_one(
         job,
         password,
     }
+}
+
+fn expires_at(identity: &RegistryIdentity) -> Option<Timestamp> {
+    identity.spec.expires_at.as_ref().map(|time| time.0)
 }
 
 fn groups(identity: &RegistryIdentity) -> Vec<String> {
@@ -204,7 +210,16 @@ fn accept(
             format!("username `{username}` is taken by {holder}, which keeps it; choose another `spec.username`"),
         );
     }
-    Verdict::yes(reasons::ACCEPTED, format!("signs in as `{username}`"))
+    match expires_at(identity) {
+        Some(end) if end <= snapshot.now => Verdict::no(
+            reasons::EXPIRED,
+            format!(
+                "expired at {end}: nobody can sign in as `{username}`; set a later `spec.expiresAt`, or delete the identity"
+            ),
+        ),
+        Some(end) => Verdict::yes(reasons::ACCEPTED, format!("signs in as `{username}` until {end}")),
+        None => Verdict::yes(reasons::ACCEPTED, format!("signs in as `{username}`")),
+    }
 }
 
 /// The hash in force, what is to be said of its source, and the work that is left.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{AccessPolicy, Action, AnySubject, Effect, PolicyRule, Role, Subject, reasons};
+use crds::{AccessPolicy, Action, AnySubject, Effect, Mode, PolicyRule, Role, Subject, reasons};
 use kube::ResourceExt;
 use registry_config::{PolicyEntry, Problem, RuleEntry};
 use registry_policy::Expression;
@@ -131,6 +131,12 @@ fn entry(policy: &AccessPolicy) -> PolicyEntry {
             Effect::Allow => registry_policy::Effect::Allow,
             Effect::Deny => registry_policy::Effect::Deny,
         },
+        mode: match policy.spec.mode {
+            None | Some(Mode::Enforce) => registry_policy::Mode::Enforce,
+            Some(Mode::Audit) => registry_policy::Mode::Audit,
+        },
+        not_before: policy.spec.not_before.as_ref().map(|time| time.0),
+        not_after: policy.spec.not_after.as_ref().map(|time| time.0),
         subjects: policy.spec.subjects.iter().filter_map(subject).collect(),
         rules: policy.spec.rules.iter().map(rule).collect(),
     }
@@ -158,6 +164,7 @@ fn rule(rule: &PolicyRule) -> RuleEntry {
         repositories: rule.repositories.clone(),
         role: rule.role.map(role),
         actions: rule.actions.iter().flatten().copied().map(action).collect(),
+        references: rule.references.clone().unwrap_or_default(),
         when: rule.when.clone(),
         message: rule.message.clone(),
     }

@@ -107,6 +107,49 @@ impl Snapshot {
     }
 }
 
+#[test]
+fn an_identity_ends_by_the_registrys_clock_and_is_told_to_have_expired() {
+    let at = |seconds: i64| json!({ "expiresAt": Timestamp::from_second(seconds).unwrap().to_string() });
+    // It is now second 1,000.
+    let plan = validate(
+        &snapshot()
+            .with_identity("later", "1", at(1_001))
+            .with_identity("over", "2", at(1_000)),
+        &settings(),
+    );
+    assert_eq!(usernames(&plan), ["later"]);
+    assert_eq!(
+        plan.content.identities[0].not_after,
+        Some(Timestamp::from_second(1_001).unwrap())
+    );
+    let over = &plan.identities["2"];
+    assert_eq!(over.accepted.reason, reasons::EXPIRED);
+    assert!(
+        over.accepted.message.contains("expired at 1970-01-01T00:16:40Z"),
+        "{}",
+        over.accepted.message
+    );
+    assert!(over.holds_username, "nobody else is to sign in under its name");
+}
+
+#[test]
+fn what_bounds_a_policy_stands_in_the_document() {
+    let mut spec = policy(
+        "Deny",
+        json!({ "name": "r", "repositories": ["**"], "actions": ["put-manifest"], "references": ["latest"] }),
+    );
+    merge(
+        &mut spec,
+        json!({ "mode": "Audit", "notBefore": "2026-01-31T12:00:00Z", "notAfter": "2026-02-28T12:00:00Z" }),
+    );
+    let plan = validate(&snapshot().with_policy("bounded", &spec), &settings());
+    let entry = &plan.content.policies[0];
+    assert_eq!(entry.mode, registry_policy::Mode::Audit);
+    assert_eq!(entry.not_before, Some("2026-01-31T12:00:00Z".parse().unwrap()));
+    assert_eq!(entry.not_after, Some("2026-02-28T12:00:00Z".parse().unwrap()));
+    assert_eq!(entry.rules[0].references, ["latest"]);
+}
+
 fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
         into.extend(from);

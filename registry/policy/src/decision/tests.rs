@@ -1,12 +1,16 @@
+use jiff::Timestamp;
+
 use super::*;
 use crate::{AnySubject, Identity, RepositoryPattern, Role, Rule, Subject};
 
+mod bounds;
 mod properties;
 mod table;
 
 const ANONYMOUS: Caller<'static> = Caller {
     identity: None,
     client_ip: None,
+    at: Timestamp::UNIX_EPOCH,
 };
 
 /// A caller of the Registry's own namespace.
@@ -19,6 +23,7 @@ fn home<'a>(username: &'a str, groups: &'a [String]) -> Caller<'a> {
             home: true,
         }),
         client_ip: None,
+        at: Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -48,6 +53,7 @@ fn rule(name: &str, repositories: &[&str], actions: ActionSet) -> Rule {
         name: name.to_owned(),
         repositories: patterns(repositories),
         actions,
+        references: Vec::new(),
         when: None,
         message: None,
     }
@@ -57,6 +63,13 @@ impl Rule {
     fn when(self, source: &str) -> Self {
         Self {
             when: Some(Expression::parse(source).unwrap()),
+            ..self
+        }
+    }
+
+    fn references(self, patterns: &[&str]) -> Self {
+        Self {
+            references: patterns.iter().map(|pattern| pattern.parse().unwrap()).collect(),
             ..self
         }
     }
@@ -73,6 +86,8 @@ fn policy(name: &str, effect: Effect, subjects: &[Subject], rules: Vec<Rule>) ->
     Policy {
         name: name.to_owned(),
         effect,
+        mode: Mode::Enforce,
+        window: Window::default(),
         subjects: subjects.to_vec(),
         rules,
     }

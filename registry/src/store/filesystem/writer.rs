@@ -1,4 +1,4 @@
-//! Receiving an upload: each batch of bytes is written and hashed once, while the next one is being received.
+//! Receiving an upload: each batch of bytes is written once and hashed once, both at the same time.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use rustix::fs::Advice;
-use tokio::task::JoinHandle;
 
 use super::super::{BoxError, Chunks, Error, Upload};
 use super::durable::failed;
@@ -18,7 +17,7 @@ use super::tree::Tree;
 use super::{blocking, joined};
 use crate::oci::{Algorithm, ContentRange, Digest, Hasher};
 
-/// How many bytes are handed to the blocking pool at once. An upload holds two batches at most.
+/// How many bytes are handed to the blocking pool at once. An upload holds one batch at most.
 const BATCH_BYTES: u64 = 512 * 1024;
 /// How much is read at once of a file that is hashed again.
 const READ_BYTES: usize = 512 * 1024;
@@ -115,16 +114,6 @@ fn hash_again(file: &mut File, algorithm: Algorithm) -> io::Result<Progress> {
     }
 }
 
-/// Whose turn it is.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each upload, and it is never stored"
-)]
-enum Turn {
-    Receive(Writer),
-    Write(JoinHandle<Result<Writer, Error>>),
-}
-
 impl Writer {
     /// How many bytes the session has received.
     pub(super) fn offset(&self) -> u64 {
@@ -139,14 +128,10 @@ impl Writer {
         let before = self.progress.clone();
         let declared = range.map_or(u64::MAX, |range| range.length);
         let mut received = 0;
-        let mut turn = Turn::Receive(self);
+        let mut writer = self;
         loop {
-            // While this waits for the network, the batch before is being written.
+            // While a batch is written, what comes gathers in the system's buffers: it takes fewer and larger reads then.
             let batch = next_batch(&mut chunks).await;
-            let mut writer = match turn {
-                Turn::Receive(writer) => writer,
-                Turn::Write(task) => joined(task.await)?,
-            };
             received += batch.size;
             if let Some(most) = writer.upload.most
                 && before.offset + received > most
@@ -159,25 +144,41 @@ impl Writer {
                 writer.progress = before;
                 return Err(Error::WrongLength { declared, received });
             }
-            let Batch { pieces, end, .. } = batch;
-            let write = tokio::task::spawn_blocking(move || writer.write(&pieces).map(|()| writer));
-            match end {
-                End::More => turn = Turn::Write(write),
-                End::Complete => return joined(write.await),
-                End::Interrupted(error) => return joined(write.await).and_then(|_| Err(Error::Interrupted(error))),
+            // A task of its own: it comes to its end although the client goes away, so that what arrived is kept.
+            writer = joined(tokio::spawn(writer.take(batch.pieces)).await)?;
+            match batch.end {
+                End::More => {}
+                End::Complete => return Ok(writer),
+                End::Interrupted(error) => return Err(Error::Interrupted(error)),
             }
         }
     }
 
-    /// Appends a batch. The progress moves only when all of it was written.
+    /// Appends a batch: it is written and hashed at the same time. The progress moves only when all of it was written.
+    async fn take(mut self, batch: Vec<Bytes>) -> Result<Self, Error> {
+        let mut progress = self.progress.clone();
+        let pieces = batch.clone();
+        let hashing = tokio::task::spawn_blocking(move || {
+            for piece in &pieces {
+                progress.hasher.update(piece);
+                progress.offset += piece.len() as u64;
+            }
+            progress
+        });
+        let written = blocking(move || self.write(&batch).map(|()| self)).await;
+        let progress = joined(hashing.await);
+        let mut writer = written?;
+        writer.progress = progress;
+        Ok(writer)
+    }
+
     fn write(&mut self, batch: &[Bytes]) -> Result<(), Error> {
         let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|piece| IoSlice::new(piece)).collect();
         write_all_vectored(&mut self.file, &mut slices).map_err(|error| failed("write", &self.path, error))?;
-        for piece in batch {
-            self.progress.hasher.update(piece);
-            self.progress.offset += piece.len() as u64;
-        }
-        let waiting = self.progress.offset - self.written_back;
+        let end = batch
+            .iter()
+            .fold(self.progress.offset, |end, piece| end + piece.len() as u64);
+        let waiting = end - self.written_back;
         if waiting >= WRITE_BACK_BYTES {
             // On this advice Linux starts to write the range out and returns at once. Pages that are not written yet
             // stay in memory, so the blob can still be read from there. A refusal changes nothing but speed.
@@ -187,7 +188,7 @@ impl Writer {
                 NonZeroU64::new(waiting),
                 Advice::DontNeed,
             );
-            self.written_back = self.progress.offset;
+            self.written_back = end;
         }
         Ok(())
     }

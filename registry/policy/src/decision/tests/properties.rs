@@ -1,5 +1,7 @@
 //! What holds for any policies and any request.
 
+use jiff::Timestamp;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -37,6 +39,7 @@ impl Question {
             &Caller {
                 identity,
                 client_ip: None,
+                at: Timestamp::UNIX_EPOCH,
             },
             &asked,
         )
@@ -86,13 +89,15 @@ fn rules() -> impl Strategy<Value = Rule> {
     (
         repositories,
         vec(actions(), 0..3),
+        vec(select(vec!["t", "*", "l*"]), 0..3),
         option::of(conditions),
         option::of("[mn]"),
     )
-        .prop_map(|(repositories, actions, when, message)| Rule {
+        .prop_map(|(repositories, actions, references, when, message)| Rule {
             name: String::new(),
             repositories: patterns(&repositories),
             actions: actions.into_iter().collect(),
+            references: references.iter().map(|pattern| pattern.parse().unwrap()).collect(),
             when: when.map(|source| Expression::parse(source).unwrap()),
             message,
         })
@@ -122,6 +127,22 @@ fn documents() -> impl Strategy<Value = Vec<Policy>> {
     })
 }
 
+/// Whether a rule is about the tags and the digest of a request, by its definition.
+fn names_reference(effect: Effect, rule: &Rule, request: &Request<'_>) -> bool {
+    if rule.references.is_empty() || request.action == Action::ListCatalog {
+        return true;
+    }
+    let tags = request.tags.iter().map(String::as_str);
+    let carried: Vec<&str> = request.reference.into_iter().chain(tags).collect();
+    let selected = carried
+        .iter()
+        .filter(|name| rule.references.iter().any(|pattern| pattern.matches(name)));
+    match effect {
+        Effect::Allow => !carried.is_empty() && selected.count() == carried.len(),
+        Effect::Deny => carried.is_empty() || selected.count() > 0,
+    }
+}
+
 /// The decision by its definition, without an index or an order.
 fn is_allowed_by_definition(policies: &[Policy], caller: &Caller<'_>, request: &Request<'_>) -> bool {
     let facts = Facts::new(caller, request);
@@ -131,7 +152,10 @@ fn is_allowed_by_definition(policies: &[Policy], caller: &Caller<'_>, request: &
             None => pattern.is_everything(),
         });
         let holds = |when: &Expression| when.evaluate(&facts).unwrap_or(effect == Effect::Deny);
-        names_repository && rule.actions.contains(request.action) && rule.when.as_ref().is_none_or(holds)
+        names_repository
+            && names_reference(effect, rule, request)
+            && rule.actions.contains(request.action)
+            && rule.when.as_ref().is_none_or(holds)
     };
     let any_matches = |effect: Effect| {
         policies.iter().filter(|policy| policy.effect == effect).any(|policy| {

@@ -1,5 +1,7 @@
 //! What conditions give, over the whole vocabulary.
 
+use jiff::Timestamp;
+
 use std::net::IpAddr;
 
 use super::parse;
@@ -25,6 +27,7 @@ const BARE: Request<'static> = Request {
 const ANONYMOUS: Caller<'static> = Caller {
     identity: None,
     client_ip: None,
+    at: Timestamp::UNIX_EPOCH,
 };
 
 fn texts(texts: &[&str]) -> Vec<String> {
@@ -58,6 +61,7 @@ fn every_fact_reads_as_documented() {
     let caller = Caller {
         identity: Some(identity),
         client_ip: Some(client_ip),
+        at: Timestamp::UNIX_EPOCH,
     };
     let request = Request {
         action: Action::PutManifest,
@@ -284,6 +288,7 @@ fn rules_written_for_angos_decide_the_same() {
     let caller = Caller {
         identity: Some(identity),
         client_ip: Some([10, 1, 2, 3].into()),
+        at: Timestamp::UNIX_EPOCH,
     };
     let request = Request {
         action: Action::PutManifest,
@@ -390,6 +395,7 @@ fn a_list_too_long_to_search_is_an_error() {
         &Caller {
             identity: Some(identity),
             client_ip: None,
+            at: Timestamp::UNIX_EPOCH,
         },
         &BARE,
         &[(source, refused)],
