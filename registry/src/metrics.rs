@@ -13,7 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry as MetricsRegistry;
+use prometheus_client::registry::{Metric, Registry as MetricsRegistry};
 
 pub use store::StoreMetrics;
 
@@ -94,90 +94,75 @@ struct AuditLabels {
     effect: &'static str,
 }
 
+/// A new metric among `all`.
+fn add<M: Metric + Clone + Default>(all: &mut MetricsRegistry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    all.register(name, help, metric.clone());
+    metric
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut all = MetricsRegistry::with_prefix("wharfinger_registry");
-        let requests = Family::default();
-        all.register(
+        let requests = add(
+            &mut all,
             "requests",
             "Requests answered, by route, method and class of status",
-            requests.clone(),
         );
         let seconds = Family::new_with_constructor(durations as fn() -> Histogram);
-        all.register(
-            "request_seconds",
-            "How long it took until the answer began, by route; what a client pushes is part of it, what it pulls is not",
-            seconds.clone(),
-        );
-        let bytes_sent = Counter::default();
-        all.register("sent_bytes", "Bytes of response bodies", bytes_sent.clone());
-        let bytes_received = Counter::default();
-        all.register("received_bytes", "Bytes of request bodies", bytes_received.clone());
-        let authentications = Family::default();
-        all.register(
-            "authentications",
-            "Requests authenticated, by result",
-            authentications.clone(),
-        );
-        let decisions = Family::default();
-        all.register(
-            "policy_decisions",
-            "Policy decisions, by action and outcome",
-            decisions.clone(),
-        );
-        let audit_matches = Family::default();
-        all.register(
+        let help =
+            "How long it took until the answer began, by route; what is pushed is part of it, what is pulled is not";
+        all.register("request_seconds", help, seconds.clone());
+        let bytes_sent = add(&mut all, "sent_bytes", "Bytes of response bodies");
+        let bytes_received = add(&mut all, "received_bytes", "Bytes of request bodies");
+        let authentications = add(&mut all, "authentications", "Requests authenticated, by result");
+        let decisions = add(&mut all, "policy_decisions", "Policy decisions, by action and outcome");
+        let audit_matches = add(
+            &mut all,
             "policy_audit_matches",
             "Rules of policies in audit mode that matched, by action and by what they would have been a reason for",
-            audit_matches.clone(),
         );
-        let evaluation_errors = Counter::default();
-        let help =
-            "Policy conditions that could not be evaluated; a Deny counted as matching, an Allow as not matching";
-        all.register("policy_evaluation_errors", help, evaluation_errors.clone());
-        let refused_documents = Counter::default();
-        all.register(
+        let evaluation_errors = add(
+            &mut all,
+            "policy_evaluation_errors",
+            "Policy conditions that could not be evaluated; a Deny counted as matching, an Allow as not matching",
+        );
+        let refused_documents = add(
+            &mut all,
             "access_documents_refused",
             "Access documents that were not taken",
-            refused_documents.clone(),
         );
-        let refused_certificates = Counter::default();
-        all.register(
+        let refused_certificates = add(
+            &mut all,
             "tls_certificates_refused",
             "TLS certificates that were not taken",
-            refused_certificates.clone(),
         );
-        let certificate_end = Gauge::default();
-        all.register(
+        let certificate_end = add(
+            &mut all,
             "tls_certificate_not_after_seconds",
             "Until when the TLS certificate in use is valid, in seconds since 1970; 0 without one",
-            certificate_end.clone(),
         );
-        let refused_connections = Counter::default();
-        all.register(
+        let refused_connections = add(
+            &mut all,
             "connections_refused",
             "Connections closed because their address had as many as it may have",
-            refused_connections.clone(),
         );
-        let refused_requests = Counter::default();
-        all.register(
+        let refused_requests = add(
+            &mut all,
             "requests_refused",
             "Requests answered with 429 because their identity had as many under way as it may have",
-            refused_requests.clone(),
         );
-        let audit_lost = Counter::default();
-        all.register(
+        let audit_lost = add(
+            &mut all,
             "audit_lines_lost",
             "Lines of the audit stream that could not be written",
-            audit_lost.clone(),
         );
         let store = StoreMetrics::default();
         store.register(&mut all);
-        let revision = Gauge::default();
-        all.register(
+        let revision = add(
+            &mut all,
             "access_document_revision",
             "Revision of the access document in force",
-            revision.clone(),
         );
         Self {
             requests,

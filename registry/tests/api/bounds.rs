@@ -17,7 +17,7 @@ fn with_policy(policy: Value) -> Value {
     content
 }
 
-fn policy(effect: &str, extra: &Value, rule: Value) -> Value {
+fn policy(effect: &str, extra: &Value, rule: &Value) -> Value {
     let mut policy = json!({
         "name": "bounded",
         "effect": effect,
@@ -87,7 +87,7 @@ async fn a_policy_holds_from_its_beginning_to_its_end() {
         (json!({ "notAfter": after(-60) }), 403),
         (json!({ "notBefore": after(-60), "notAfter": after(60) }), 200),
     ]) {
-        registry.publish(revision, with_policy(policy("Allow", &bounds, pull())));
+        registry.publish(revision, with_policy(policy("Allow", &bounds, &pull())));
         assert_eq!(status(&registry, "nobody", URI).await, want, "{bounds}");
     }
 }
@@ -96,7 +96,7 @@ async fn a_policy_holds_from_its_beginning_to_its_end() {
 async fn a_policy_in_audit_mode_is_counted_and_changes_nothing() {
     const URI: &str = "/v2/team/app/tags/list";
     let deny = |mode: &str| {
-        let mut deny = policy("Deny", &json!({ "mode": mode }), pull());
+        let mut deny = policy("Deny", &json!({ "mode": mode }), &pull());
         deny["subjects"] = json!([{ "any": "Everyone" }]);
         deny["rules"][0] = json!({ "name": "r", "repositories": ["**"], "actions": ["list-tags"] });
         with_policy(deny)
@@ -123,7 +123,7 @@ async fn references_say_under_which_tags_may_be_pushed_and_what_may_be_pulled() 
         "references": ["v*", "sha256:*"],
         "message": "use a version tag",
     });
-    registry.publish(2, with_policy(policy("Allow", &json!({}), rule)));
+    registry.publish(2, with_policy(policy("Allow", &json!({}), &rule)));
     let put = async |reference: &str| -> Answer {
         let call = Call::new(Method::PUT, &format!("/v2/team/app/manifests/{reference}"));
         let call = call.basic("nobody", PASSWORD).header("content-type", MANIFEST);
