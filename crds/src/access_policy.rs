@@ -54,7 +54,7 @@ pub struct AccessPolicySpec {
     /// Whether the policy decides: Enforce (default), or Audit: it is evaluated and recorded, and decides nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// From this instant on the policy is in force, by the registry's clock. Default: since it was made.
+    /// From this instant on the policy is in force, by the registry's clock. Default: since ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
     /// Until just before this instant it is. Default: as long as it is there.
@@ -154,7 +154,7 @@ pub struct PolicyRule {
         length(min = 1, max = 64),
         inner(
             length(min = 1, max = 256),
-            regex(pattern = r"^[A-Za-z0-9_*][A-Za-z0-9_.*-]*(:[A-Za-z0-9_.*-]*)?$")
+            regex(pattern = r"^[A-Za-z0-9_*][A-Za-z0-9_.*-]*(:[0-9a-f*]*)?$")
         )
     )]
     pub references: Option<Vec<String>>,

@@ -6,8 +6,9 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{Builder, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::Builder;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -26,9 +27,13 @@ pub struct Audit {
     metrics: Metrics,
 }
 
-/// Writes the stream. When it is dropped, it waits until all lines that were handed in are written: drop every [`Audit`] before.
+/// How long the last lines may take when the process ends: whoever reads the stream may have stopped.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Writes the stream. When it is dropped, it waits for a moment until all lines that were handed in are written: drop every
+/// [`Audit`] before.
 #[derive(Debug)]
-pub struct AuditWriter(Option<JoinHandle<()>>);
+pub struct AuditWriter(Receiver<()>);
 
 /// One request. Neither URIs nor headers stand here: they may hold secrets.
 #[derive(Debug, Serialize)]
@@ -85,11 +90,16 @@ impl Audit {
         };
         let (lines, waiting) = sync_channel(WAITING_LINES);
         let counters = metrics.clone();
-        let thread = Builder::new()
+        let (done, all_written) = sync_channel(1);
+        Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write(&waiting, output, &counters))
+            .spawn(move || {
+                write(&waiting, output, &counters);
+                // Nobody may be waiting.
+                let _ = done.send(());
+            })
             .context("cannot start a thread for the audit stream")?;
-        Ok((Self { lines, metrics }, AuditWriter(Some(thread))))
+        Ok((Self { lines, metrics }, AuditWriter(all_written)))
     }
 
     pub(crate) fn write(&self, entry: &Entry<'_>) {
@@ -110,9 +120,8 @@ impl Audit {
 
 impl Drop for AuditWriter {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            // A panic there was reported there.
-            let _ = thread.join();
+        if self.0.recv_timeout(LAST) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the last lines of the audit stream are lost: nobody reads it");
         }
     }
 }
@@ -122,7 +131,10 @@ fn write(lines: &Receiver<Vec<u8>>, mut output: impl Write, metrics: &Metrics) {
     let mut is_failing = false;
     while let Ok(line) = lines.recv() {
         // Each line at once: what has happened should be seen, and must not be lost with the process.
-        match output.write_all(&line).and_then(|()| output.flush()) {
+        // What was cut off must not take the next line with it.
+        let new_line: &[u8] = if is_failing { b"\n" } else { b"" };
+        let written = output.write_all(new_line).and_then(|()| output.write_all(&line));
+        match written.and_then(|()| output.flush()) {
             Ok(()) if is_failing => {
                 is_failing = false;
                 tracing::info!("the audit stream can be written again");
@@ -144,15 +156,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_written_is_counted_and_stops_nothing() {
-        struct Failing(usize);
-        impl Write for Failing {
+    fn what_cannot_be_written_is_counted_and_takes_no_other_line_with_it() {
+        /// Takes two bytes of the first line, and then all.
+        struct Full<'a>(usize, &'a mut Vec<u8>);
+        impl Write for Full<'_> {
             fn write(&mut self, line: &[u8]) -> io::Result<usize> {
                 self.0 += 1;
-                if self.0 == 2 {
-                    Ok(line.len())
-                } else {
-                    Err(io::ErrorKind::StorageFull.into())
+                match self.0 {
+                    1 => self.1.write(&line[..2]),
+                    2 => Err(io::ErrorKind::StorageFull.into()),
+                    _ => self.1.write(line),
                 }
             }
             fn flush(&mut self) -> io::Result<()> {
@@ -161,12 +174,14 @@ mod tests {
         }
         let metrics = Metrics::default();
         let (lines, waiting) = sync_channel(4);
-        for _ in 0..3 {
-            lines.send(b"{}\n".to_vec()).unwrap();
+        for number in 1..4 {
+            lines.send(format!("line {number}\n").into_bytes()).unwrap();
         }
         drop(lines);
-        write(&waiting, Failing(0), &metrics);
+        let mut written = Vec::new();
+        write(&waiting, Full(0, &mut written), &metrics);
+        assert_eq!(String::from_utf8(written).unwrap(), "li\nline 2\nline 3\n");
         let text = metrics.text();
-        assert!(text.contains("wharfinger_registry_audit_lines_lost_total 2"), "{text}");
+        assert!(text.contains("wharfinger_registry_audit_lines_lost_total 1"), "{text}");
     }
 }

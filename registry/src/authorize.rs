@@ -343,7 +343,7 @@ impl Context {
         };
         let mut text = format!("`{username}` may not {} {place}", request.action);
         if self.snapshot.access().policies.is_empty() {
-            text.push_str(": no AccessPolicy applies to this registry yet, so nothing is allowed");
+            text.push_str(": no AccessPolicy that decides applies to this registry yet, so nothing is allowed");
         } else if let Some(message) = message {
             text.push_str(": ");
             text.push_str(message);

@@ -4,6 +4,7 @@
 
 mod content_range;
 mod digest;
+mod json;
 mod manifest;
 mod range;
 mod reference;

@@ -1,6 +1,6 @@
 //! Settings of a Registry that clients notice: limits, deletion, and what is told of their requests.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use e2e::cluster::PATIENCE;
 use e2e::http::Credentials;
@@ -71,8 +71,7 @@ async fn limits_and_deletion_hold_and_what_needs_no_restart_causes_none() -> Res
         let deletions: Vec<Value> = lines
             .filter(|line| line["action"] == "delete-manifest" && line["decisions"].is_array())
             .collect();
-        ensure!(deletions.len() > 1, "{} entries in the audit stream", deletions.len());
-        let first = &deletions[0];
+        let first = deletions.first().context("nothing of it is in the audit stream")?;
         assert_eq!((&first["identity"], &first["status"]), (&json!("alice"), &json!(405)));
         assert_eq!(first["decisions"][0]["allowed"], true);
         Ok(())

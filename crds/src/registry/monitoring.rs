@@ -23,14 +23,14 @@ pub enum AuditStream {
     Stdout,
 }
 
-/// Where traces are sent, by OTLP over HTTP.
+/// Where traces are sent, by OTLP over HTTP without TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Traces {
     /// Address of the collector, such as `http://collector.observability:4318`; `/v1/traces` is added where it has no path.
     #[schemars(
         length(max = 300),
-        regex(pattern = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$")
+        regex(pattern = r"^http://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$")
     )]
     pub endpoint: String,
     /// How many of a million requests are traced, unless a trusted proxy has decided it for one. Default all.

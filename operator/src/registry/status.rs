@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use registry_config::TokenSettings;
+use registry_policy::Mode;
 use serde_json::{Value, json};
 
 use super::apply::Application;
@@ -339,10 +340,10 @@ fn special(findings: &Findings<'_>) -> Vec<(&'static str, Verdict)> {
         "nobody can sign in yet: create a RegistryIdentity that names this Registry",
     );
     add(
-        plan.content.policies.is_empty(),
+        plan.content.policies.iter().all(|policy| policy.mode == Mode::Audit),
         types::NO_POLICIES,
         reasons::NONE,
-        "nothing is allowed yet, even to those who can sign in: create an AccessPolicy that names this Registry",
+        "nothing is allowed yet, even to those who can sign in: create an AccessPolicy that names this Registry, other than in `mode: Audit`",
     );
     add(
         spec.paused == Some(true),

@@ -18,7 +18,7 @@ pub enum Audit {
     File(PathBuf),
 }
 
-/// Where traces are sent, by OTLP over HTTP.
+/// Where traces are sent, by OTLP over HTTP without TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Traces {
@@ -47,8 +47,11 @@ impl Traces {
             .endpoint
             .parse()
             .map_err(|error| format!("`{}` is no address ({error}): {hint}", self.endpoint))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(format!("`{}` is not one of http or https: {hint}", self.endpoint));
+        if url.scheme() != "http" || !url.has_host() {
+            return Err(format!(
+                "`{}` is not one of `http`, which is all that traces are sent by: {hint}, of a collector near by",
+                self.endpoint
+            ));
         }
         if url.path() == "/" {
             url.set_path("/v1/traces");
@@ -91,7 +94,7 @@ mod tests {
         for (endpoint, want) in [
             ("http://collector:4318", "http://collector:4318/v1/traces"),
             ("http://collector:4318/", "http://collector:4318/v1/traces"),
-            ("https://collector/otlp/v1/traces", "https://collector/otlp/v1/traces"),
+            ("http://collector/otlp/v1/traces", "http://collector/otlp/v1/traces"),
         ] {
             assert_eq!(traces(endpoint).address().unwrap().as_str(), want);
         }
@@ -99,7 +102,13 @@ mod tests {
 
     #[test]
     fn what_is_no_collector_is_a_problem_with_its_field() {
-        for endpoint in ["collector:4318", "", "grpc://collector:4317", "http://"] {
+        for endpoint in [
+            "collector:4318",
+            "",
+            "grpc://collector:4317",
+            "https://collector",
+            "http://",
+        ] {
             let problems = traces(endpoint).problems();
             assert_eq!(problems.len(), 1, "{endpoint}");
             assert_eq!(problems[0].path, "traces.endpoint");

@@ -333,7 +333,8 @@ pub enum Outcome {
     },
     /// No Deny matched, and no Allow either.
     NoRuleMatched {
-        /// The message of an Allow whose condition was false: the first by policy and rule name that has one.
+        /// The message of an Allow whose references or condition did not match: the first that has one, of those without a condition
+        /// before those with one, by policy and rule name.
         message: Option<String>,
     },
 }

@@ -45,7 +45,7 @@ pub struct Rule {
     pub references: Vec<ReferencePattern>,
     /// A condition that must hold too; always holds when absent.
     pub when: Option<Expression>,
-    /// What a caller is told whom the rule refuses: with a Deny when it matches, with an Allow when its condition is
-    /// false and nothing else allows.
+    /// What a caller is told whom the rule refuses: with a Deny when it matches, with an Allow when its references or its
+    /// condition do not match and nothing else allows.
     pub message: Option<String>,
 }

@@ -21,6 +21,9 @@ pub struct ReferencePattern(String);
 )]
 pub struct ReferencePatternError(String);
 
+/// The longest tag, in characters.
+const MAX_TAG: usize = 128;
+
 impl ReferencePattern {
     /// The longest pattern, in characters: that of the longest digest (sha512) with room for wildcards.
     pub const MAX_LENGTH: usize = 256;
@@ -36,11 +39,18 @@ impl FromStr for ReferencePattern {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b':' | b'*');
+        let has_meaning = match text.split_once(':') {
+            Some((algorithm, hex)) => {
+                let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'*');
+                (algorithm.contains('*') || matches!(algorithm, "sha256" | "sha512")) && hex.bytes().all(is_hex)
+            }
+            None => text.contains('*') || text.len() <= MAX_TAG,
+        };
         let is_good = !text.is_empty()
             && text.len() <= Self::MAX_LENGTH
             && text.bytes().all(is_known)
             && !text.starts_with(['.', '-', ':'])
-            && text.bytes().filter(|byte| *byte == b':').count() <= 1;
+            && has_meaning;
         if is_good {
             Ok(Self(text.to_owned()))
         } else {
@@ -96,8 +106,14 @@ mod tests {
     #[test]
     fn what_could_match_nothing_is_refused() {
         let long = "a".repeat(ReferencePattern::MAX_LENGTH + 1);
+        let no_tag = "a".repeat(MAX_TAG + 1);
         for text in [
             "",
+            "app:latest",
+            "latest:*",
+            "sha256:E3",
+            "sha256:xyz",
+            no_tag.as_str(),
             "v?",
             "[ab]",
             "v1 ",

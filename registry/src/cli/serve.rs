@@ -37,19 +37,20 @@ pub(super) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let config = read_config(&arguments.config)?;
     let traces = config.traces.as_ref().map(Traces::start).transpose()?;
     logging::start(arguments.log_format, traces.as_ref());
-    let metrics = Metrics::default();
-    let audit = config
-        .audit
-        .as_ref()
-        .map(|to| Audit::start(to, metrics.clone()))
-        .transpose()?;
-    let (audit, audit_writer) = audit.unzip();
     let source = source(&config, arguments.access)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()
         .context("cannot start the threads")?;
+    let metrics = Metrics::default();
+    let audit = config
+        .audit
+        .as_ref()
+        .map(|to| Audit::start(to, metrics.clone()))
+        .transpose()?;
+    // Nothing may return from here on before the stream is let go of: its writer waits for that.
+    let (audit, audit_writer) = audit.unzip();
     let served = runtime.block_on(serve(config, source, arguments.drain, metrics, audit));
     // In this order: requests that were not let end still have something to say.
     drop(runtime);

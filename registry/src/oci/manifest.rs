@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::json::Json;
 use super::{Digest, InvalidDigest};
 
 /// Media types that the registry knows by the shape of a manifest.
@@ -148,7 +148,7 @@ impl Manifest {
     /// Where the content is no manifest, or is one of another media type.
     pub fn parse_sent(content_type: Option<&str>, content: &[u8]) -> Result<Self, InvalidManifest> {
         // What is not read here is read by others, so it must be JSON too, which is UTF-8 (RFC 8259, section 8.1).
-        serde_json::from_slice::<Value>(content)?;
+        serde_json::from_slice::<Json>(content)?;
         let manifest = Self::parse(content)?;
         let header = content_type.map(|header| header.split(';').next().unwrap_or_default().trim());
         match header {

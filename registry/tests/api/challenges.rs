@@ -194,8 +194,7 @@ async fn without_any_policy_a_login_works_and_the_refusal_says_why() {
     ] {
         let answer = registry.send(call).await;
         assert_eq!(answer.error(), (403, "DENIED".to_owned()));
-        let want =
-            "`admin` may not get-manifest in `a`: no AccessPolicy applies to this registry yet, so nothing is allowed";
+        let want = "`admin` may not get-manifest in `a`: no AccessPolicy that decides applies to this registry yet, so nothing is allowed";
         assert_eq!(answer.message(), want);
     }
 }

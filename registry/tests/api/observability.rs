@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -292,4 +293,18 @@ fn what_is_told_to_nowhere_is_said_before_anything_is_served() {
         registry.wait(want, || registry.log().contains(want).then_some(()));
         assert!(!registry.log().contains("listening"), "{setting}");
     }
+}
+
+#[test]
+fn a_start_that_fails_ends_although_there_is_an_audit_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    write_documents(directory.path());
+    let path = directory.path().join("server.yaml");
+    let document = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{document}\naudit: stdout\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wharfinger-registry"));
+    let ended = command.args(["serve", "--config"]).arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("`--access`"), "{said}");
 }

@@ -73,7 +73,8 @@ fn main() -> Result<ExitCode> {
     }
     let page = report::page(&rows, &versions, arguments.rounds)?;
     match &arguments.page {
-        Some(path) => fs::write(path, page).with_context(|| format!("cannot write `{}`", path.display()))?,
+        Some(path) => fs::write(path, page + &report::notes(path))
+            .with_context(|| format!("cannot write `{}`", path.display()))?,
         None => eprint!("{page}"),
     }
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -33,6 +34,17 @@ pub(crate) fn page(rows: &[Row], versions: &[String], rounds: usize) -> Result<S
         writeln!(page, "\nRatio {:.2}; goal {}: {verdict}.\n", row.ratio(), row.goal())?;
     }
     Ok(page)
+}
+
+/// Where what people have written about the figures begins.
+const NOTES: &str = "## Notes\n";
+
+/// What people have written about the figures on an earlier page, to be kept.
+pub(crate) fn notes(path: &Path) -> String {
+    let before = fs::read_to_string(path).unwrap_or_default();
+    before
+        .find(NOTES)
+        .map_or_else(String::new, |at| before[at..].to_owned())
 }
 
 /// What the machine is, as far as it matters to a reader.

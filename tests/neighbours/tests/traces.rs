@@ -41,13 +41,21 @@ impl Collector {
         })
     }
 
-    /// The spans that have come, once there are at least `count`.
-    fn spans(&self, count: usize) -> Result<Vec<Span>> {
+    /// The spans that have come, once those of these requests are among them.
+    fn spans(&self, requests: &[&Reply]) -> Result<Vec<Span>> {
         self.child.wait("spans", |said| {
-            let spans = spans(said);
-            (spans.len() >= count).then_some(spans)
+            // What was printed whole ends so.
+            let spans = spans(&said[..said.rfind("{\"kind\": \"exporter\"")?]);
+            let has_come = |reply: &&Reply| spans.iter().any(|span| span.attribute(REQUEST_ID) == request_id(reply));
+            requests.iter().all(has_come).then_some(spans)
         })
     }
+}
+
+const REQUEST_ID: &str = "wharfinger.request.id";
+
+fn request_id(reply: &Reply) -> &str {
+    reply.header("x-request-id").unwrap_or_default()
 }
 
 /// A span as the collector prints it.
@@ -120,12 +128,10 @@ fn each_request_is_a_span_and_what_the_store_did_for_it_is_below() -> Result<()>
     // What is under way is sent before the process ends.
     server.stop()?;
 
-    let spans = collector.spans(2)?;
+    let spans = collector.spans(&[&pulled, &missing])?;
     let of = |reply: &Reply| {
-        let id = reply.header("x-request-id").unwrap_or_default().to_owned();
-        let mut found = spans
-            .iter()
-            .filter(|span| span.attribute("wharfinger.request.id") == id);
+        let id = request_id(reply);
+        let mut found = spans.iter().filter(|span| span.attribute(REQUEST_ID) == id);
         let span = found.next().with_context(|| format!("no span of {id} in {spans:#?}"))?;
         anyhow::ensure!(found.next().is_none(), "two spans of one request");
         Ok(span)
@@ -178,14 +184,11 @@ fn a_trusted_proxy_says_of_which_trace_a_request_is_and_whether_it_is_sampled() 
     let sampled = format!("00-{TRACE}-{PARENT}-01");
     let traced = get(&server, "/v2/team/app/tags/list", &[("traceparent", &sampled)])?;
     server.stop()?;
-    let spans = collector.spans(2)?;
+    let spans = collector.spans(&[&traced])?;
     assert!(spans.iter().all(|span| span.field("Trace ID") == TRACE), "{spans:#?}");
     let request = spans.iter().find(|span| span.field("Parent ID") == PARENT);
     let request = request.context("the proxy's span is the parent of none")?;
-    assert_eq!(
-        request.attribute("wharfinger.request.id"),
-        traced.header("x-request-id").unwrap_or_default()
-    );
+    assert_eq!(request.attribute(REQUEST_ID), request_id(&traced));
     Ok(())
 }
 

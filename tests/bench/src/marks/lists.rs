@@ -13,7 +13,7 @@ use crate::peer::{Peer, Server};
 use crate::store::Store;
 
 /// How many pages one figure of ours is the mean of; of the others, which take seconds for one, it is one.
-const PAGES: u32 = 20;
+const PAGES: u32 = 500;
 /// How long the index may take to be built.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The name of the column that a long list is held against.
