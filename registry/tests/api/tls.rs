@@ -211,6 +211,13 @@ async fn the_swap_of_a_mounted_secret_is_followed() {
     assert_eq!(secured.certificates.status().refused, None);
 }
 
+/// Replaces a file in one step. One that is written in place could be read while it is still empty, which is one more refusal.
+fn replace(directory: &Path, name: &str, content: &str) {
+    let draft = directory.join("draft");
+    fs::write(&draft, content).unwrap();
+    fs::rename(draft, directory.join(name)).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_of_no_use_keeps_the_old_one_and_says_so() {
     let (good, other) = (Pair::new(), Pair::new());
@@ -220,11 +227,11 @@ async fn a_pair_of_no_use_keeps_the_old_one_and_says_so() {
         let certificates = secured.certificates.clone();
         move || certificates.status().refused.is_some_and(|why| why.contains(want))
     };
-    fs::write(path.join("tls.key"), &other.key).unwrap();
+    replace(path, "tls.key", &other.key);
     secured
         .wait("another key", refused("does not belong to the certificate"))
         .await;
-    fs::write(path.join("tls.crt"), "nonsense").unwrap();
+    replace(path, "tls.crt", "nonsense");
     secured.wait("no certificate", refused("there is no certificate")).await;
     fs::remove_file(path.join("tls.key")).unwrap();
     secured.wait("no key", refused("cannot read")).await;
