@@ -63,6 +63,8 @@ impl Connection {
 pub struct Client<'r> {
     /// The client's own address; `None` where a trusted proxy does not say it in a way that can be read.
     pub address: Option<IpAddr>,
+    /// Whether the connection is that of a trusted proxy.
+    pub is_proxied: bool,
     scheme: Scheme,
     host: Option<Cow<'r, str>>,
 }
@@ -76,6 +78,7 @@ impl<'r> Client<'r> {
         if !is_trusted(trusted, peer) {
             return Self {
                 address: Some(peer),
+                is_proxied: false,
                 scheme,
                 host: host.map(Cow::Borrowed),
             };
@@ -87,6 +90,7 @@ impl<'r> Client<'r> {
         };
         Self {
             address: forwarded_for(peer, trusted, headers),
+            is_proxied: true,
             scheme,
             host: forwarded_host(headers, scheme, host),
         }

@@ -3,6 +3,8 @@
 
 mod store;
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -20,15 +22,14 @@ pub use store::StoreMetrics;
 /// Upper bounds of the classes that durations are counted in, in seconds.
 const DURATIONS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
-fn durations() -> Histogram {
-    Histogram::new(DURATIONS)
-}
+/// Durations by labels.
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The counters of one registry. Cloning gives another handle to the same counters.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
-    seconds: Family<SecondsLabels, Histogram, fn() -> Histogram>,
+    seconds: Durations<SecondsLabels>,
     bytes_sent: Counter,
     bytes_received: Counter,
     authentications: Family<AuthenticationLabels, Counter>,
@@ -101,6 +102,16 @@ fn add<M: Metric + Clone + Default>(all: &mut MetricsRegistry, name: &str, help:
     metric
 }
 
+/// New durations among `all`.
+fn add_durations<L>(all: &mut MetricsRegistry, name: &str, help: &str) -> Durations<L>
+where
+    L: EncodeLabelSet + Clone + Eq + Hash + Debug + Send + Sync + 'static,
+{
+    let durations: Durations<L> = Family::new_with_constructor(|| Histogram::new(DURATIONS));
+    all.register(name, help, durations.clone());
+    durations
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut all = MetricsRegistry::with_prefix("wharfinger_registry");
@@ -109,10 +120,11 @@ impl Default for Metrics {
             "requests",
             "Requests answered, by route, method and class of status",
         );
-        let seconds = Family::new_with_constructor(durations as fn() -> Histogram);
-        let help =
-            "How long it took until the answer began, by route; what is pushed is part of it, what is pulled is not";
-        all.register("request_seconds", help, seconds.clone());
+        let seconds = add_durations(
+            &mut all,
+            "request_seconds",
+            "How long it took until the answer began, by route; what is pushed is part of it, what is pulled is not",
+        );
         let bytes_sent = add(&mut all, "sent_bytes", "Bytes of response bodies");
         let bytes_received = add(&mut all, "received_bytes", "Bytes of request bodies");
         let authentications = add(&mut all, "authentications", "Requests authenticated, by result");
@@ -157,8 +169,7 @@ impl Default for Metrics {
             "audit_lines_lost",
             "Lines of the audit stream that could not be written",
         );
-        let store = StoreMetrics::default();
-        store.register(&mut all);
+        let store = StoreMetrics::among(&mut all);
         let revision = add(
             &mut all,
             "access_document_revision",

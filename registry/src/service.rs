@@ -17,7 +17,7 @@ use crate::authenticate::{Authenticator, Credentials, Principal, Rejection};
 use crate::authorize::{self, Authorized, Refusal, Task, Verdict};
 use crate::body::{RequestBody, ResponseBody};
 use crate::challenge::{self, NoHost, Problem};
-use crate::client::{Client, Connection, is_trusted};
+use crate::client::{Client, Connection};
 use crate::concurrency::{PerKey, Place};
 use crate::error::Error;
 use crate::handlers::token::TokenRequest;
@@ -81,8 +81,7 @@ impl Service {
             .map(|snapshot| snapshot.access().trusted_proxies.as_slice());
         let client = Client::of(connection, trusted.unwrap_or_default(), &head.uri, &head.headers);
         record.client(client.address);
-        let is_proxied = is_trusted(trusted.unwrap_or_default(), connection.peer);
-        let span = record.trace(is_proxied.then_some(&head.headers));
+        let span = record.trace(client.is_proxied.then_some(&head.headers));
         let cors = snapshot.as_ref().and_then(|snapshot| snapshot.cors());
         let mut response = if let Some(response) = cors.and_then(|cors| cors.preflight(&head)) {
             record.preflight();

@@ -1,11 +1,11 @@
 //! [`Access`]: an access document after every check, ready to decide requests.
 
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use ipnet::IpNet;
-use registry_policy::{
-    Action, ActionSet, Effect, Expression, Policy, PolicySet, ReferencePattern, RepositoryPattern, Rule, Window,
-};
+use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, Rule, Window};
 
 use crate::{AccessContent, IdentityEntry, PolicyEntry, Problem, RuleEntry, TokenSettings};
 
@@ -183,20 +183,8 @@ fn compile_rule(effect: Effect, rule: &RuleEntry, path: &str, problems: &mut Vec
             "name at least one repository pattern; everything is `**`",
         ));
     }
-    let mut repositories = Vec::with_capacity(rule.repositories.len());
-    for (index, pattern) in rule.repositories.iter().enumerate() {
-        match pattern.parse::<RepositoryPattern>() {
-            Ok(pattern) => repositories.push(pattern),
-            Err(error) => problems.push(Problem::new(format!("{path}.repositories[{index}]"), error)),
-        }
-    }
-    let mut references = Vec::with_capacity(rule.references.len());
-    for (index, pattern) in rule.references.iter().enumerate() {
-        match pattern.parse::<ReferencePattern>() {
-            Ok(pattern) => references.push(pattern),
-            Err(error) => problems.push(Problem::new(format!("{path}.references[{index}]"), error)),
-        }
-    }
+    let repositories = parse_patterns(&rule.repositories, &format!("{path}.repositories"), problems);
+    let references = parse_patterns(&rule.references, &format!("{path}.references"), problems);
     let actions = match compile_actions(effect, rule) {
         Ok(actions) => actions,
         Err(message) => {
@@ -219,6 +207,18 @@ fn compile_rule(effect: Effect, rule: &RuleEntry, path: &str, problems: &mut Vec
         when,
         message: rule.message.clone(),
     })
+}
+
+/// Parses patterns; those that are none are left out and noted.
+fn parse_patterns<P: FromStr<Err: Display>>(texts: &[String], path: &str, problems: &mut Vec<Problem>) -> Vec<P> {
+    let mut patterns = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        match text.parse() {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => problems.push(Problem::new(format!("{path}[{index}]"), error)),
+        }
+    }
+    patterns
 }
 
 fn compile_actions(effect: Effect, rule: &RuleEntry) -> Result<ActionSet, &'static str> {

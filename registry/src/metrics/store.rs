@@ -6,16 +6,16 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
+use super::{Durations, add, add_durations};
 use crate::store::Error;
 
 /// The counters of a store. Cloning gives another handle to the same counters.
 #[derive(Debug, Clone)]
 pub struct StoreMetrics {
     operations: Family<OperationLabels, Counter>,
-    seconds: Family<SecondsLabels, Histogram, fn() -> Histogram>,
+    seconds: Durations<SecondsLabels>,
     sessions: Gauge,
     manifests: Family<CacheLabels, Counter>,
 }
@@ -52,38 +52,33 @@ enum CacheResult {
 }
 
 impl Default for StoreMetrics {
+    /// Counters that nobody reads.
     fn default() -> Self {
-        Self {
-            operations: Family::default(),
-            seconds: Family::new_with_constructor(super::durations),
-            sessions: Gauge::default(),
-            manifests: Family::default(),
-        }
+        Self::among(&mut MetricsRegistry::default())
     }
 }
 
 impl StoreMetrics {
-    pub(super) fn register(&self, all: &mut MetricsRegistry) {
-        all.register(
-            "store_operations",
-            "Operations of the store, by result",
-            self.operations.clone(),
-        );
-        all.register(
-            "store_operation_seconds",
-            "How long operations of the store took; receiving an upload takes as long as its client does",
-            self.seconds.clone(),
-        );
-        all.register(
-            "upload_sessions",
-            "Upload sessions that are open, as far as they are known: those of before a restart are found in the background",
-            self.sessions.clone(),
-        );
-        all.register(
-            "manifest_cache",
-            "Manifests that were asked for, by whether they came from memory",
-            self.manifests.clone(),
-        );
+    /// New counters among `all`.
+    pub(super) fn among(all: &mut MetricsRegistry) -> Self {
+        Self {
+            operations: add(all, "store_operations", "Operations of the store, by result"),
+            seconds: add_durations(
+                all,
+                "store_operation_seconds",
+                "How long operations of the store took; receiving an upload takes as long as its client does",
+            ),
+            sessions: add(
+                all,
+                "upload_sessions",
+                "Upload sessions that are open, as far as they are known: those of before a restart are found in the background",
+            ),
+            manifests: add(
+                all,
+                "manifest_cache",
+                "Manifests that were asked for, by whether they came from memory",
+            ),
+        }
     }
 
     pub(crate) fn operation<T>(&self, operation: &'static str, result: &Result<T, Error>, took: Duration) {

@@ -1,13 +1,13 @@
 //! The servers that are compared, and how each is started on a store of its own.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use faults::http::Connection;
+use faults::http::{Connection, free_address};
 
 use crate::process::Process;
 
@@ -172,11 +172,6 @@ fn distribution_document(folder: &Path, address: SocketAddr) -> String {
         "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n",
         folder.join("data").display()
     )
-}
-
-/// An address that nobody listens on. Another program could take it before the server does, which then does not start.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 fn answers(address: SocketAddr) -> bool {

@@ -1,11 +1,19 @@
 //! A connection to the registry, and nothing that a client would do by itself: no retries, no redirects.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// After how long a silent registry counts as broken.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An address that nobody listens on. Another program could take it before the one that it is for.
+///
+/// # Errors
+/// Where the system has none.
+pub fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
 
 /// A connection that stays open between requests.
 #[derive(Debug)]

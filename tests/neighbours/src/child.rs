@@ -1,7 +1,7 @@
 //! [`Child`]: another program that runs, what it says, and its end.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{self, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -101,12 +101,4 @@ pub fn wait<T>(what: &str, say: impl Fn() -> String, found: impl Fn(&str) -> Opt
         ensure!(begun.elapsed() < PATIENCE, "no {what} in:\n{said}");
         thread::sleep(LOOK);
     }
-}
-
-/// An address that nobody listens on. Another program could take it before the one that it is for.
-///
-/// # Errors
-/// Where the system has none.
-pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

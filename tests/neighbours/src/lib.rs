@@ -7,7 +7,7 @@ mod contents;
 mod image;
 mod other;
 
-pub use child::{Child, free_address, wait};
+pub use child::{Child, wait};
 pub use contents::{Contents, expect, location};
 pub use image::{Content, Image, digest};
 pub use other::{Kind, Other, purge_uploads};

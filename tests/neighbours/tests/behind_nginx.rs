@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use faults::http::Connection;
+use faults::http::{Connection, free_address};
 use faults::server::{Program, Server};
-use neighbours::{Child, Contents, Image, expect, free_address, location};
+use neighbours::{Child, Contents, Image, expect, location};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use faults::http::Reply;
+use faults::http::{Reply, free_address};
 use faults::server::{Program, Server};
-use neighbours::{Child, Image, free_address, wait};
+use neighbours::{Child, Image, wait};
 use tempfile::TempDir;
 
 /// A collector that prints what it is sent.

@@ -102,15 +102,11 @@ fn traces(given: crds::Traces) -> Traces {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::tests::registry_with;
     use super::*;
 
     fn of(spec: &Value) -> Result<ServerSettings, Verdict> {
-        let mut whole = json!({ "storage": { "emptyDir": {} } });
-        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let registry = json!({
-            "apiVersion": "wharfinger.dev/v1alpha1", "kind": "Registry", "metadata": { "name": "main" }, "spec": whole,
-        });
-        ServerSettings::of(&serde_json::from_value(registry).unwrap())
+        ServerSettings::of(&registry_with(spec))
     }
 
     #[test]

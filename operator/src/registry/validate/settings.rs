@@ -101,15 +101,11 @@ fn cors(given: &crds::Cors) -> Result<Cors, Vec<Problem>> {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::tests::registry_with;
     use super::*;
 
     fn of(spec: &Value) -> Reloadable {
-        let mut whole = json!({ "storage": { "emptyDir": {} } });
-        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let registry = json!({
-            "apiVersion": "wharfinger.dev/v1alpha1", "kind": "Registry", "metadata": { "name": "main" }, "spec": whole,
-        });
-        Reloadable::of(&serde_json::from_value(registry).unwrap())
+        Reloadable::of(&registry_with(spec))
     }
 
     #[test]

@@ -16,6 +16,16 @@ use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
 
+/// A Registry on an emptyDir with some more in its spec.
+pub(super) fn registry_with(spec: &Value) -> Registry {
+    let mut whole = json!({ "storage": { "emptyDir": {} } });
+    merge(&mut whole, spec.clone());
+    let registry = json!({
+        "apiVersion": "wharfinger.dev/v1alpha1", "kind": "Registry", "metadata": { "name": "main" }, "spec": whole,
+    });
+    serde_json::from_value(registry).unwrap()
+}
+
 fn settings() -> Settings {
     Settings {
         registry_image: "example.com/registry:1".into(),
