@@ -80,6 +80,12 @@ pub mod reasons {
     pub const SECRET_NOT_MARKED: &str = "SecretNotMarked";
     /// A Secret's value cannot be a password.
     pub const INVALID_PASSWORD: &str = "InvalidPassword";
+    /// A Secret's value is no hash of a password that could be used.
+    pub const INVALID_PASSWORD_HASH: &str = "InvalidPasswordHash";
+    /// Lines of a user file cannot be used; its other users can sign in.
+    pub const INVALID_HTPASSWD: &str = "InvalidHtpasswd";
+    /// Another identity stands for this ServiceAccount.
+    pub const SERVICE_ACCOUNT_CONFLICT: &str = "ServiceAccountConflict";
     /// The password's hash is being computed.
     pub const HASH_PENDING: &str = "HashPending";
     /// A named PersistentVolumeClaim does not exist.

@@ -29,13 +29,14 @@ pub use manifests::{all, manifest};
 pub use marks::{annotations, labels, secret_types};
 pub use reference::{RegistryReference, SecretKeyReference, TargetReference};
 pub use registry::{
-    AccessStatus, AuditStream, Auth, Cors, Counts, Deletion, EmptyDirStorage, Endpoints, Expose, Limits, Manifests,
-    MissingReferences, Monitoring, PersistentVolumeClaimStorage, Pod, Registry, RegistrySpec, RegistryStatus,
-    Resources, Retention, SecretReference, ServiceExposure, ServiceType, Storage, Tls, Traces, TrustedProxies,
-    UploadLimits,
+    AccessStatus, AuditStream, Auth, Challenge, Cors, Counts, Deletion, EmptyDirStorage, Endpoints, Expose,
+    HtpasswdReference, Limits, Manifests, MissingReferences, Monitoring, PersistentVolumeClaimStorage, Pod, Registry,
+    RegistrySpec, RegistryStatus, Resources, Retention, SecretReference, ServiceAccountMode, ServiceAccountTokens,
+    ServiceExposure, ServiceType, Storage, Tls, Traces, TrustedProxies, UploadLimits,
 };
 pub use registry_identity::{
-    GeneratedPassword, Password, RegistryIdentity, RegistryIdentitySpec, RegistryIdentityStatus,
+    GeneratedPassword, Password, PullSecret, RegistryIdentity, RegistryIdentitySpec, RegistryIdentityStatus, Rotation,
+    ServiceAccountReference,
 };
 
 /// The API group of all kinds here.

@@ -26,11 +26,15 @@ use crate::reference::{RegistryReference, SecretKeyReference};
     printcolumn(name = "Username", type_ = "string", json_path = ".status.username"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
+    printcolumn(name = "Description", type_ = "string", json_path = ".spec.description", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("has(self.spec.username) || (self.metadata.name != 'token' && size(self.metadata.name) <= 128)").message("the name of this object cannot be a username; set `spec.username`, for example `username: alice`")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("has(self.password) || has(self.serviceAccounts)").message("give at least one way to sign in: `password: {generate: {}}`, or `serviceAccounts: [{name: builder}]`"),
+    validation = Rule::new("!has(self.pullSecrets) || (has(self.password) && !has(self.password.hashSecretKeyRef))").message("a pull secret holds the password itself, so it needs `password.generate` or `password.secretKeyRef`"),
     validation = Rule::new("self.registryRef == oldSelf.registryRef").message("registryRef cannot be changed; delete the identity and make another"),
     validation = Rule::new("has(self.username) == has(oldSelf.username) && (!has(self.username) || self.username == oldSelf.username)").message("username cannot be changed; delete the identity and make another")
 )]
@@ -42,13 +46,36 @@ pub struct RegistryIdentitySpec {
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^:\x00-\x1f\x7f]+$"))]
     #[x_kube(validation = Rule::new("self != 'token'").message("`token` cannot be a username"))]
     pub username: Option<String>,
+    /// What this identity is for, for people. It has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
+    pub description: Option<String>,
     /// Groups that policies may name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub groups: Option<Vec<String>>,
-    /// Where the password comes from.
-    pub password: Password,
+    /// Facts about this identity that conditions of policies may use as `identity.attributes`, each a list of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$') && self[name].size() <= 32 && self[name].all(value, value.size() <= 256))").message("an attribute is a name of at most 63 letters, digits, `.`, `_`, `/` and `-`, and at most 32 texts of at most 256 characters: for example `costCenter: [a1]`"))]
+    pub attributes: Option<BTreeMap<String, Vec<String>>>,
+    /// Where the password comes from. Default: nobody can sign in with a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Password>,
+    /// ServiceAccounts of this object's own namespace whose tokens sign in as this identity: a Pod needs nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub service_accounts: Option<Vec<ServiceAccountReference>>,
+    /// Secrets of type `kubernetes.io/dockerconfigjson` in this namespace that the operator keeps, for Pods to pull with. Each
+    /// follows the password, after the registry has accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    pub pull_secrets: Option<Vec<PullSecret>>,
+    /// Whether a changed password ends the tokens that were given for the old one, too. Default false: they live out their
+    /// lifetime, because most clients do not ask for another in the middle of a push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoke_tokens_on_change: Option<bool>,
     /// Whether nobody can sign in as this identity; tokens that it was given end as well. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
@@ -65,13 +92,17 @@ pub struct RegistryIdentitySpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.secretKeyRef) != has(self.generate)").message("give exactly one source of the password: `generate: {}`, or `secretKeyRef: {name: alice-password, key: password}`")
+    validation = Rule::new("[has(self.secretKeyRef), has(self.hashSecretKeyRef), has(self.generate)].filter(given, given).size() == 1").message("give exactly one source of the password: `generate: {}`, or `secretKeyRef: {name: alice-password, key: password}`, or `hashSecretKeyRef: {name: alice-hash, key: hash}`")
 )]
 pub struct Password {
     /// A Secret of this namespace that holds the password; one trailing newline is dropped. A change is in force within
     /// a second. A Secret that goes missing leaves the last password in force: to revoke, disable or delete the identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyReference>,
+    /// A Secret of this namespace that holds the hash of the password, as `wharfinger-registry hash-password` (Argon2id) or
+    /// `htpasswd -nB` (bcrypt) prints it, so that the password itself is nowhere in the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_secret_key_ref: Option<SecretKeyReference>,
     /// The operator makes a password and keeps it in a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<GeneratedPassword>,
@@ -80,7 +111,29 @@ pub struct Password {
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// A password that the operator makes, once. Deleting the Secret makes a new one.
+/// When a generated password is replaced. The registry accepts the new one before the Secret holds it, and the old one for some
+/// time after that, so that nobody who reads the Secret is ever refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.overlap) || duration(self.overlap) < duration(self.interval)").message("overlap is shorter than interval, for example `interval: 720h` and `overlap: 24h`")
+)]
+pub struct Rotation {
+    /// How long a password is in use, at least `1m`, such as `720h`.
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m')").message("interval is at least `1m`"))]
+    pub interval: String,
+    /// How long the old password is accepted beside the new one, once the Secret holds that. Default `1h`, or half of the
+    /// interval where that is shorter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    pub overlap: Option<String>,
+    /// Fields that this version does not know; the operator refuses the object and names them.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+/// A password that the operator makes. Deleting the Secret makes a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GeneratedPassword {
@@ -92,6 +145,41 @@ pub struct GeneratedPassword {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 20, max = 128))]
     pub length: Option<i32>,
+    /// When the operator makes another one by itself. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+    /// Fields that this version does not know; the operator refuses the object and names them.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+/// Names a ServiceAccount of the object's own namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Fields that this version does not know; the operator refuses the object and names them.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+/// A Secret for Pods to pull with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PullSecret {
+    /// Its name. A Secret of that name that the operator did not make is left alone.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The hosts that images are named with, with their ports, such as `registry.example.com` or `localhost:30500`. Default:
+    /// those of the Registry's endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(length(min = 1, max = 260), regex(pattern = r"^[A-Za-z0-9._\[\]-]+(:[0-9]{1,5})?$"))
+    )]
+    pub hosts: Option<Vec<String>>,
     /// Fields that this version does not know; the operator refuses the object and names them.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,

@@ -12,6 +12,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api;
+use crate::cluster_issuer::KnownIssuer;
 use crate::hashing::Hashing;
 use crate::metrics::Metrics;
 use crate::outcome::Outcomes;
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) queues: Queues,
     pub(crate) outcomes: Outcomes,
     pub(crate) hashing: Arc<Hashing>,
+    pub(crate) cluster_issuer: KnownIssuer,
     pub(crate) proofs: Proofs,
     pub(crate) applied: Applied,
     pub(crate) elsewhere: Elsewhere,

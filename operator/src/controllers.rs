@@ -128,6 +128,7 @@ impl Operator {
         let context = Arc::new(Context {
             recorder: Recorder::new(self.client.clone(), reporter),
             hashing: Arc::new(Hashing::new(self.client.clone())),
+            cluster_issuer: crate::cluster_issuer::KnownIssuer::default(),
             client: self.client.clone(),
             settings: self.settings.clone(),
             stores: self.stores.clone(),
@@ -170,6 +171,7 @@ impl Operator {
                 access_policy::reconcile
             ),
             prune::run(ctx),
+            crate::cluster_issuer::follow(ctx),
         );
     }
 }

@@ -11,13 +11,14 @@ use crds::{Registry, labels, reasons, secret_types};
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
-use password_hash::{PasswordHasher, PasswordVerifier, phc};
-use registry_config::PasswordHash;
+use password_hash::{PasswordHasher, phc};
+use registry_config::{HashMemory, PasswordHash};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::api;
 use crate::outcome::Verdict;
+use crate::password_source::SecretForm;
 use crate::state::{SourceVersion, StoredHash};
 
 /// The longest password that is taken, in bytes; a token may serve as one.
@@ -26,13 +27,33 @@ const MAX_PASSWORD: usize = 4096;
 /// A password to be hashed.
 #[derive(Debug, Clone)]
 pub(crate) struct HashJob {
-    /// UID of the identity.
-    pub(crate) identity: String,
+    /// Whose password it is.
+    pub(crate) slot: HashSlot,
     pub(crate) namespace: String,
     pub(crate) secret: String,
     pub(crate) key: String,
-    /// The hash in force, which stays where the password still verifies against it.
-    pub(crate) in_force: Option<PasswordHash>,
+    /// What stands under the key.
+    pub(crate) form: SecretForm,
+    /// Hashes in force: one of them stays where the password verifies against it.
+    pub(crate) in_force: Vec<PasswordHash>,
+}
+
+/// A password of an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct HashSlot {
+    /// UID of the identity.
+    pub(crate) identity: String,
+    /// Which of its passwords.
+    pub(crate) which: Which,
+}
+
+/// Which of an identity's passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Which {
+    /// The one that is to be used now.
+    Current,
+    /// The one that is to follow.
+    Next,
 }
 
 /// What became of a job.
@@ -53,8 +74,8 @@ pub(crate) struct Hashing {
 
 #[derive(Default)]
 struct Progress {
-    running: HashSet<String>,
-    results: HashMap<String, HashResult>,
+    running: HashSet<HashSlot>,
+    results: HashMap<HashSlot, HashResult>,
 }
 
 impl Hashing {
@@ -67,14 +88,14 @@ impl Hashing {
         }
     }
 
-    /// The latest result for the identity of that UID.
-    pub(crate) fn result(&self, identity: &str) -> Option<HashResult> {
-        self.progress().results.get(identity).cloned()
+    /// The latest result for a password.
+    pub(crate) fn result(&self, slot: &HashSlot) -> Option<HashResult> {
+        self.progress().results.get(slot).cloned()
     }
 
     /// Forgets the results of identities that are gone.
     pub(crate) fn retain(&self, exists: impl Fn(&str) -> bool) {
-        self.progress().results.retain(|identity, _| exists(identity));
+        self.progress().results.retain(|slot, _| exists(&slot.identity));
     }
 
     /// How many jobs wait or run.
@@ -82,14 +103,14 @@ impl Hashing {
         self.progress().running.len()
     }
 
-    /// Queues a job unless one for the same identity is under way; `done` is called when its result is there.
+    /// Queues a job unless one for the same password is under way; `done` is called when its result is there.
     pub(crate) fn queue(
         self: &Arc<Self>,
         job: HashJob,
         registry: &ObjectRef<Registry>,
         done: impl FnOnce() + Send + 'static,
     ) {
-        if !self.progress().running.insert(job.identity.clone()) {
+        if !self.progress().running.insert(job.slot.clone()) {
             return;
         }
         let hashing = Arc::clone(self);
@@ -97,10 +118,10 @@ impl Hashing {
         tokio::spawn(async move {
             let result = hashing.run(&job).await;
             let mut progress = hashing.progress();
-            progress.running.remove(&job.identity);
+            progress.running.remove(&job.slot);
             match result {
                 Ok(Some(result)) => {
-                    progress.results.insert(job.identity, result);
+                    progress.results.insert(job.slot, result);
                 }
                 // The Secret went away in between; its deletion brings the next pass.
                 Ok(None) => {}
@@ -124,7 +145,14 @@ impl Hashing {
             key: job.key.clone(),
             uid: secret.uid().unwrap_or_default(),
             resource_version: secret.resource_version().unwrap_or_default(),
+            form: job.form,
         };
+        if job.form == SecretForm::Hash {
+            return Ok(Some(match hash_of(secret, &job.key) {
+                Ok(hash) => HashResult::Hashed(StoredHash { hash, source }),
+                Err(why) => HashResult::Unusable { source, why },
+            }));
+        }
         let password = match password_of(secret, &job.key) {
             Ok(password) => password,
             Err(why) => return Ok(Some(HashResult::Unusable { source, why })),
@@ -158,7 +186,26 @@ pub(crate) fn is_marked(secret: &Secret) -> bool {
             .is_some_and(|value| value == "true")
 }
 
-fn password_of(mut secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict> {
+/// The hash that somebody else has made.
+fn hash_of(secret: Secret, key: &str) -> Result<PasswordHash, Verdict> {
+    let name = secret.name_any();
+    let value = value_of(secret, key)?;
+    let hash = std::str::from_utf8(&value).map_err(|_| "it is no text".to_owned());
+    // Users write `htpasswd -nB alice` into a file, and have the name and a blank line, too.
+    let hash = hash
+        .map(str::trim)
+        .map(|text| text.rsplit_once(':').map_or(text, |(_, hash)| hash));
+    hash.and_then(|text| PasswordHash::parse(text).map_err(|why| why.to_string()))
+        .map_err(|why| {
+            Verdict::no(
+                reasons::INVALID_PASSWORD_HASH,
+                format!("key `{key}` of Secret `{name}` holds no hash that could be used: {why}"),
+            )
+        })
+}
+
+/// The value of a key, without one trailing newline.
+pub(crate) fn value_of(mut secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict> {
     let name = secret.name_any();
     if !is_marked(&secret) {
         return Err(not_marked(&name, &secret.namespace().unwrap_or_default()));
@@ -176,10 +223,16 @@ fn password_of(mut secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verd
             format!("Secret `{name}` has no key `{key}`; {has}"),
         ));
     };
-    let mut password = Zeroizing::new(value.0);
-    if password.last() == Some(&b'\n') {
-        password.pop();
+    let mut value = Zeroizing::new(value.0);
+    if value.last() == Some(&b'\n') {
+        value.pop();
     }
+    Ok(value)
+}
+
+fn password_of(secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict> {
+    let name = secret.name_any();
+    let password = value_of(secret, key)?;
     let refuse = |why: &str| {
         Err(Verdict::no(
             reasons::INVALID_PASSWORD,
@@ -207,16 +260,13 @@ pub(crate) fn not_marked(secret: &str, namespace: &str) -> Verdict {
     Verdict::no(reasons::SECRET_NOT_MARKED, message)
 }
 
-/// The hash in force where the password verifies against it, else a new one; `None` where the password cannot be hashed.
-fn hash(password: &[u8], in_force: Option<PasswordHash>) -> Option<PasswordHash> {
-    let argon2 = Argon2::default();
-    if let Some(hash) = in_force {
-        let parsed = phc::PasswordHash::new(hash.as_str()).ok()?;
-        if argon2.verify_password(password, &parsed).is_ok() {
-            return Some(hash);
-        }
+/// A hash in force that the password verifies against, else a new one; `None` where the password cannot be hashed.
+fn hash(password: &[u8], in_force: Vec<PasswordHash>) -> Option<PasswordHash> {
+    let mut memory = HashMemory::default();
+    if let Some(hash) = in_force.into_iter().find(|hash| hash.verify(password, &mut memory)) {
+        return Some(hash);
     }
-    let hash: phc::PasswordHash = argon2.hash_password(password).ok()?;
+    let hash: phc::PasswordHash = Argon2::default().hash_password(password).ok()?;
     PasswordHash::parse(&hash.to_string()).ok()
 }
 
@@ -240,10 +290,11 @@ mod tests {
 
     #[test]
     fn a_hash_stays_while_the_password_does() {
-        let first = hash(b"correct horse", None).unwrap();
+        let first = hash(b"correct horse", vec![]).unwrap();
         assert!(first.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert_eq!(hash(b"correct horse", Some(first.clone())).unwrap(), first);
-        assert_ne!(hash(b"battery staple", Some(first.clone())).unwrap(), first);
+        let other = hash(b"another", vec![]).unwrap();
+        assert_eq!(hash(b"correct horse", vec![other, first.clone()]).unwrap(), first);
+        assert_ne!(hash(b"battery staple", vec![first.clone()]).unwrap(), first);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! `render`), writes (`apply`, `publish`), asks the Pods what they enforce (`proof`) and says what it found (`status`).
 
 pub mod api;
-pub mod context;
+pub mod cluster_issuer;
+mod context;
 pub mod controllers;
 pub mod http;
 pub mod leader;
@@ -16,6 +17,7 @@ mod conditions;
 mod hashing;
 mod names;
 mod outcome;
+mod password_source;
 mod prune;
 mod registry;
 mod registry_identity;

@@ -6,11 +6,14 @@ pub(crate) mod proof;
 pub(crate) mod render;
 
 mod compare;
+mod credentials;
 mod publish;
+mod pull_secrets;
 mod snapshot;
 mod status;
 mod validate;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,8 +57,8 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
     if let LiveState::Foreign { installation } = &snapshot.state {
         return elsewhere::stand_by(&context, &snapshot, installation).await;
     }
-    if snapshot::generate_credentials(&snapshot, &context).await? {
-        // The Secrets that were just made come back through their watch.
+    if credentials::generate(&snapshot, &context).await? {
+        // The Secrets that were just written come back through their watch.
         snapshot = snapshot::take(snapshot.registry.clone(), &context).await?;
     }
     let plan = validate::validate(&snapshot, &context.settings);
@@ -90,13 +93,21 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
         Manage::Nothing { .. } => (Application::default(), publish::found(&snapshot)),
     };
     let proof = proof::prove(&context, &snapshot, &publication).await;
-    let findings = Findings {
+    let mut findings = Findings {
         snapshot: &snapshot,
         plan: &plan,
         application: &application,
         publication: &publication,
         proof: &proof,
+        consumers: HashMap::new(),
     };
+    if matches!(plan.manage, Manage::Everything { .. }) {
+        // In this order: whoever reads a password finds one that is accepted.
+        findings.consumers = pull_secrets::keep(&findings, &context).await?;
+        if findings.is_enforced() {
+            credentials::complete_rotations(&snapshot, &plan, &context).await?;
+        }
+    }
     let outcome = status::outcome(&findings, &context.proofs);
     spread(&context, &snapshot, &reference, &Arc::new(outcome));
     status::write(&context, &findings).await?;
@@ -148,19 +159,19 @@ fn spread(context: &Context, snapshot: &Snapshot, reference: &ObjectRef<Registry
 fn next_look(plan: &Plan, proof: &Proof, publication: &Publication, snapshot: &Snapshot) -> Duration {
     let unresolved = (plan.has_unresolved() || publication.refused.is_some()).then_some(UNRESOLVED);
     let regular = RESYNC + spread_of(&snapshot.registry);
-    [unresolved, proof.retry, next_expiry(snapshot)]
+    let rotation = credentials::next_rotation(snapshot);
+    [unresolved, proof.retry, next_expiry(plan, snapshot), rotation]
         .into_iter()
         .flatten()
         .fold(regular, Duration::min)
 }
 
-/// When the next identity expires, which no event tells.
-fn next_expiry(snapshot: &Snapshot) -> Option<Duration> {
-    let ends = snapshot
-        .identities
-        .iter()
-        .filter_map(|identity| identity.spec.expires_at.as_ref());
-    let left = ends.filter_map(|end| Duration::try_from(end.0.duration_since(snapshot.now)).ok());
+/// When the next identity expires or the next replaced password ends, which no event tells.
+fn next_expiry(plan: &Plan, snapshot: &Snapshot) -> Option<Duration> {
+    let identities = snapshot.identities.iter();
+    let ends = identities.filter_map(|identity| identity.spec.expires_at.as_ref().map(|end| end.0));
+    let ends = ends.chain(plan.identities.values().filter_map(validate::Identity::next_end));
+    let left = ends.filter_map(|end| Duration::try_from(end.duration_since(snapshot.now)).ok());
     // A clock that is looked at a moment too early would see it alive.
     left.filter(|left| !left.is_zero())
         .min()

@@ -12,6 +12,8 @@ use kube::ResourceExt;
 use registry_config::{PasswordHash, PolicyEntry, TokenKey};
 use serde::{Deserialize, Serialize};
 
+use crate::password_source::SecretForm;
+
 /// Key of the state within its Secret: JSON, compressed with gzip.
 pub(crate) const STATE_KEY: &str = "state";
 
@@ -38,6 +40,9 @@ pub(crate) struct State {
     /// Identities by UID.
     #[serde(default)]
     pub(crate) identities: BTreeMap<String, IdentityState>,
+    /// Users of the user file, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) users: BTreeMap<String, UserState>,
     /// The last accepted form of policies, by UID.
     #[serde(default)]
     pub(crate) policies: BTreeMap<String, PolicyState>,
@@ -50,9 +55,33 @@ pub(crate) struct IdentityState {
     /// The hash of its password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<StoredHash>,
+    /// The hash of the password that is to follow, accepted already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<StoredHash>,
+    /// Hashes of passwords before it, each until its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) previous: Vec<PreviousHash>,
     /// The revision since which it is listed without a gap; absent while it is not. Older tokens are dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) listed_since: Option<u64>,
+}
+
+/// The hash of a password that was replaced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PreviousHash {
+    pub(crate) hash: PasswordHash,
+    /// From this instant on it is refused.
+    pub(crate) not_after: jiff::Timestamp,
+}
+
+/// What is kept about a user of the user file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UserState {
+    pub(crate) hash: PasswordHash,
+    /// The revision since which the user is listed without a gap.
+    pub(crate) listed_since: u64,
 }
 
 /// A hash and the password that it was made from.
@@ -71,6 +100,9 @@ pub(crate) struct SourceVersion {
     pub(crate) key: String,
     pub(crate) uid: String,
     pub(crate) resource_version: String,
+    /// What stands under the key.
+    #[serde(default, skip_serializing_if = "SecretForm::is_password")]
+    pub(crate) form: SecretForm,
 }
 
 /// The last accepted form of a policy.
@@ -114,6 +146,7 @@ impl State {
             keys: vec![key],
             usernames: BTreeMap::new(),
             identities: BTreeMap::new(),
+            users: BTreeMap::new(),
             policies: BTreeMap::new(),
         }
     }

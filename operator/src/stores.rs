@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crds::{AccessPolicy, Registry, RegistryIdentity, labels, secret_types};
+use crds::{AccessPolicy, HtpasswdReference, Registry, RegistryIdentity, labels, secret_types};
 use futures::{StreamExt, channel::mpsc};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -19,7 +19,7 @@ use kube::runtime::{WatchStreamExt, reflector, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use crate::names;
+use crate::password_source::PasswordSource;
 use crate::registry::render::KINDS;
 
 /// Each watch is asked anew after this many seconds: some load balancers silently drop connections idle for 240 s.
@@ -90,18 +90,9 @@ pub(crate) fn registries_of(policy: &AccessPolicy) -> impl Iterator<Item = Objec
         .map(move |target| ObjectRef::new(&target.name).within(target.namespace.as_deref().unwrap_or(&home)))
 }
 
-/// The name of the Secret that an identity's password is read from.
-pub(crate) fn password_secret(identity: &RegistryIdentity) -> Option<(String, String)> {
-    let password = &identity.spec.password;
-    if let Some(reference) = &password.secret_key_ref {
-        return Some((reference.name.clone(), reference.key.clone()));
-    }
-    let generate = password.generate.as_ref()?;
-    let name = generate
-        .secret_name
-        .clone()
-        .unwrap_or_else(|| names::credentials_secret(identity));
-    Some((name, "password".to_owned()))
+/// The Secret with the user file of a Registry.
+pub(crate) fn user_file(registry: &Registry) -> Option<&HtpasswdReference> {
+    registry.spec.auth.as_ref()?.htpasswd_secret_ref.as_ref()
 }
 
 /// The writing ends of all stores.
@@ -314,10 +305,17 @@ impl Watches {
             let Some(stores) = stores.upgrade() else { return };
             let (namespace, name) = (secret.namespace(), secret.name_any());
             let reads = |identity: &RegistryIdentity| {
-                identity.namespace() == namespace && password_secret(identity).is_some_and(|(secret, _)| secret == name)
+                identity.namespace() == namespace
+                    && PasswordSource::of(identity).is_some_and(|source| source.secret == name)
             };
             for identity in stores.identities.state_filter(reads) {
                 queues.registry(registry_of(&identity));
+            }
+            let has_users = |registry: &Registry| {
+                registry.namespace() == namespace && user_file(registry).is_some_and(|file| file.name == name)
+            };
+            for registry in stores.registries.state_filter(has_users) {
+                queues.registry(ObjectRef::from_obj(registry.as_ref()));
             }
         };
         let by_label = config().labels(&format!("{}=true", labels::CREDENTIAL));

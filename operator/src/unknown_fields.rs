@@ -27,12 +27,26 @@ pub(crate) fn in_identity(spec: &RegistryIdentitySpec) -> Vec<String> {
     let mut paths = Vec::new();
     note("spec", &spec.unknown, &mut paths);
     note("spec.registryRef", &spec.registry_ref.unknown, &mut paths);
-    note("spec.password", &spec.password.unknown, &mut paths);
-    if let Some(reference) = &spec.password.secret_key_ref {
-        note("spec.password.secretKeyRef", &reference.unknown, &mut paths);
+    if let Some(password) = &spec.password {
+        note("spec.password", &password.unknown, &mut paths);
+        if let Some(reference) = &password.secret_key_ref {
+            note("spec.password.secretKeyRef", &reference.unknown, &mut paths);
+        }
+        if let Some(reference) = &password.hash_secret_key_ref {
+            note("spec.password.hashSecretKeyRef", &reference.unknown, &mut paths);
+        }
+        if let Some(generate) = &password.generate {
+            note("spec.password.generate", &generate.unknown, &mut paths);
+            if let Some(rotation) = &generate.rotation {
+                note("spec.password.generate.rotation", &rotation.unknown, &mut paths);
+            }
+        }
     }
-    if let Some(generate) = &spec.password.generate {
-        note("spec.password.generate", &generate.unknown, &mut paths);
+    for (index, account) in spec.service_accounts.iter().flatten().enumerate() {
+        note(&format!("spec.serviceAccounts[{index}]"), &account.unknown, &mut paths);
+    }
+    for (index, secret) in spec.pull_secrets.iter().flatten().enumerate() {
+        note(&format!("spec.pullSecrets[{index}]"), &secret.unknown, &mut paths);
     }
     paths
 }

@@ -15,8 +15,9 @@ use registry_policy::{Caller, Identity};
 
 pub use state::{Current, InForce, Refused, Status};
 
+use crate::authenticate::Vouched;
 use crate::cors::Cors;
-use crate::token::{Key, Keys};
+use crate::token::{Key, Keys, ServiceAccountIssuer};
 
 /// An access document that passed every check, with its token keys ready for use. It never changes.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Snapshot {
     access: Access,
     keys: Keys,
     cors: Option<Cors>,
+    service_accounts: Option<ServiceAccountIssuer>,
 }
 
 impl Snapshot {
@@ -42,6 +44,7 @@ impl Snapshot {
         Ok(Self {
             revision: index.revision,
             digest,
+            service_accounts: access.content.service_accounts.as_ref().map(ServiceAccountIssuer::new),
             access,
             keys,
             cors,
@@ -63,6 +66,11 @@ impl Snapshot {
         &self.access
     }
 
+    /// Whose tokens of ServiceAccounts are accepted.
+    pub(crate) fn service_accounts(&self) -> Option<&ServiceAccountIssuer> {
+        self.service_accounts.as_ref()
+    }
+
     /// What browsers are told about pages of other origins.
     pub(crate) fn cors(&self) -> Option<&Cors> {
         self.cors.as_ref()
@@ -75,21 +83,25 @@ impl Snapshot {
 }
 
 /// The facts about an identity that policies may use.
-pub(crate) fn caller(
-    identity: Option<&IdentityEntry>,
+pub(crate) fn caller<'a>(
+    identity: Option<&'a IdentityEntry>,
+    vouched: Option<&'a Vouched>,
     client_ip: Option<std::net::IpAddr>,
     at: Timestamp,
-) -> Caller<'_> {
+) -> Caller<'a> {
     let identity = identity.map(|entry| Identity {
         id: entry.uid.as_deref().unwrap_or(&entry.username),
         username: &entry.username,
         groups: &entry.groups,
+        attributes: Some(&entry.attributes),
         home: entry.home,
     });
     Caller {
         identity,
         client_ip,
         at,
+        service_account: vouched.and_then(|vouched| vouched.service_account.as_ref()),
+        ..Caller::default()
     }
 }
 

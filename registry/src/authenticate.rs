@@ -1,5 +1,6 @@
 //! Who is asking: from the `Authorization` header to a [`Principal`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,16 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use registry_config::IdentityEntry;
+use registry_config::{AccountHolder, IdentityEntry};
+use registry_policy::ServiceAccount;
 use zeroize::Zeroizing;
 
 use crate::access::{Current, Snapshot};
+use crate::client::Client;
 use crate::metrics::{Authentication, Metrics};
 use crate::password::Passwords;
-use crate::token::{Claims, TokenError, Tokens};
+use crate::throttle::Throttle;
+use crate::token::{Claims, ServiceAccounts, TokenError, Tokens, claimed_issuer};
 
 /// How long a request waits for an access document that its token was made under and that is not here yet.
 const DOCUMENT_WAIT: Duration = Duration::from_secs(1);
@@ -50,6 +54,26 @@ pub struct Principal {
     pub username: Option<String>,
     /// How that was shown.
     pub proof: Proof,
+    /// What somebody has vouched for whom the access document trusts.
+    pub vouched: Option<Arc<Vouched>>,
+}
+
+impl Principal {
+    /// A caller who has shown nothing.
+    pub const ANONYMOUS: Self = Self {
+        username: None,
+        proof: Proof::Nothing,
+        vouched: None,
+    };
+}
+
+/// What somebody else has vouched for: a proxy of ours, or an issuer of tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vouched {
+    /// The identity, where the access document does not list it.
+    pub identity: Option<IdentityEntry>,
+    /// The ServiceAccount that a token was about.
+    pub service_account: Option<ServiceAccount>,
 }
 
 /// How a principal has shown who it is.
@@ -59,6 +83,13 @@ pub enum Proof {
     Nothing,
     /// By a password; the name of the credential, as tokens give it.
     Password(String),
+    /// By a token of a ServiceAccount, which ends at that instant, in seconds since 1970.
+    Account {
+        /// The instant.
+        expires: u64,
+    },
+    /// By a trusted proxy, which has let them sign in.
+    Proxy,
     /// By a token, which also bounds what may be done.
     Token(Arc<Claims>),
 }
@@ -75,6 +106,12 @@ pub enum Rejection {
     /// The token is not believed.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The username beside a token of a ServiceAccount is somebody else's.
+    #[error("the username is not the one that the token is for; leave it empty, or write `token`")]
+    AccountName,
+    /// A proxy names somebody who may not sign in.
+    #[error("the identity that the proxy names is not in force")]
+    Proxied,
 }
 
 impl Credentials {
@@ -115,8 +152,12 @@ pub struct Authenticator {
     pub current: Arc<Current>,
     /// Verifies passwords.
     pub passwords: Passwords,
+    /// Slows down whoever guesses them.
+    pub throttle: Throttle,
     /// Verifies tokens.
     pub tokens: Tokens,
+    /// Verifies tokens of ServiceAccounts.
+    pub service_accounts: ServiceAccounts,
     /// Counts.
     pub metrics: Metrics,
 }
@@ -130,18 +171,33 @@ impl Authenticator {
     pub async fn authenticate(
         &self,
         credentials: &Credentials,
+        client: &Client<'_>,
         snapshot: &mut Arc<Snapshot>,
     ) -> Result<Principal, Rejection> {
         let (result, counted) = match credentials {
-            Credentials::None => (
-                Ok(Principal {
-                    username: None,
-                    proof: Proof::Nothing,
-                }),
-                Authentication::Anonymous,
-            ),
+            Credentials::None => match client.proxied_user {
+                None => (Ok(Principal::ANONYMOUS), Authentication::Anonymous),
+                Some(username) => match proxied(snapshot, username) {
+                    Ok(principal) => (Ok(principal), Authentication::Proxy),
+                    Err(rejection) => (Err(rejection), Authentication::BadProxy),
+                },
+            },
             Credentials::Unreadable => (Err(Rejection::Unreadable), Authentication::Unreadable),
-            Credentials::Basic { username, password } => self.password(snapshot, username, password).await,
+            Credentials::Basic { username, password } if is_account_token(snapshot, password) => {
+                match self.account(snapshot, password) {
+                    // The name says nothing that the token does not; another one would be a mistake.
+                    Ok(principal) if is_name_of(&principal, username) => (Ok(principal), Authentication::Account),
+                    Ok(_) => (Err(Rejection::AccountName), Authentication::BadAccount),
+                    Err(error) => (Err(error.into()), Authentication::BadAccount),
+                }
+            }
+            Credentials::Bearer(token) if is_account_token(snapshot, token) => match self.account(snapshot, token) {
+                Ok(principal) => (Ok(principal), Authentication::Account),
+                Err(error) => (Err(error.into()), Authentication::BadAccount),
+            },
+            Credentials::Basic { username, password } => {
+                self.password(snapshot, username, password, client.address).await
+            }
             Credentials::Bearer(token) => match self.token(snapshot, token).await {
                 Ok(principal) => (Ok(principal), Authentication::Token),
                 Err(error) => (Err(error.into()), Authentication::BadToken),
@@ -151,31 +207,48 @@ impl Authenticator {
         result
     }
 
+    fn account(&self, snapshot: &Snapshot, token: &str) -> Result<Principal, TokenError> {
+        let issuer = snapshot.service_accounts().ok_or(TokenError::Key)?;
+        let shown = self.service_accounts.verify(issuer, token, now())?;
+        let holder = snapshot.access().account_holder(&shown.account);
+        let holder = holder.ok_or(TokenError::Unmapped)?;
+        if !holder.identity().is_in_force(Timestamp::now()) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(of_account(
+            &holder,
+            shown.account,
+            Proof::Account { expires: shown.expires },
+        ))
+    }
+
     async fn password(
         &self,
         snapshot: &Snapshot,
         username: &str,
         password: &Zeroizing<String>,
+        address: Option<IpAddr>,
     ) -> (Result<Principal, Rejection>, Authentication) {
-        match self
+        let verified = self
             .passwords
             .verify(snapshot, username, password, Timestamp::now())
-            .await
-        {
-            Some(verified) => {
-                let principal = Principal {
-                    username: Some(username.to_owned()),
-                    proof: Proof::Password(verified.credential),
-                };
-                let counted = if verified.remembered {
-                    Authentication::RememberedPassword
-                } else {
-                    Authentication::Password
-                };
-                (Ok(principal), counted)
-            }
-            None => (Err(Rejection::Password), Authentication::BadPassword),
-        }
+            .await;
+        let Some(verified) = verified else {
+            tokio::time::sleep(self.throttle.failed(username, address)).await;
+            return (Err(Rejection::Password), Authentication::BadPassword);
+        };
+        let counted = if verified.remembered {
+            Authentication::RememberedPassword
+        } else {
+            self.throttle.succeeded(username, address);
+            Authentication::Password
+        };
+        let principal = Principal {
+            username: Some(username.to_owned()),
+            proof: Proof::Password(verified.credential),
+            vouched: None,
+        };
+        (Ok(principal), counted)
     }
 
     async fn token(&self, snapshot: &mut Arc<Snapshot>, token: &str) -> Result<Principal, TokenError> {
@@ -188,12 +261,61 @@ impl Authenticator {
             // The newer document may have retired the key.
             self.tokens.verify(snapshot, token)?;
         }
-        let identity: Option<&IdentityEntry> = Tokens::check(snapshot, &claims, now())?;
-        Ok(Principal {
-            username: identity.map(|identity| identity.username.clone()),
-            proof: Proof::Token(claims),
+        let holder = Tokens::check(snapshot, &claims, now())?;
+        let account = claims.account.clone();
+        let proof = Proof::Token(claims);
+        Ok(match (holder, account) {
+            (Some(holder), Some(account)) => of_account(&holder, account, proof),
+            (holder, _) => Principal {
+                username: holder.map(|holder| holder.identity().username.clone()),
+                proof,
+                vouched: None,
+            },
         })
     }
+}
+
+/// Whether a text is a token that the cluster's issuer of ServiceAccount tokens may have made.
+pub(crate) fn is_account_token(snapshot: &Snapshot, text: &str) -> bool {
+    let issuer = snapshot.service_accounts();
+    issuer.is_some_and(|issuer| claimed_issuer(text).as_deref() == Some(issuer.issuer()))
+}
+
+/// Whether a client may send `username` beside a token that shows `principal`: none, `token`, or the principal's own.
+fn is_name_of(principal: &Principal, username: &str) -> bool {
+    matches!(username, "" | "token") || principal.username.as_deref() == Some(username)
+}
+
+fn of_account(holder: &AccountHolder<'_>, account: ServiceAccount, proof: Proof) -> Principal {
+    let identity = match holder {
+        AccountHolder::Identity(_) => None,
+        AccountHolder::Guest(guest) => Some(guest.as_ref().clone()),
+    };
+    Principal {
+        username: Some(holder.identity().username.clone()),
+        proof,
+        vouched: Some(Arc::new(Vouched {
+            identity,
+            service_account: Some(account),
+        })),
+    }
+}
+
+/// Whom a trusted proxy names. The access document need not list them, but whom it lists must be in force.
+fn proxied(snapshot: &Snapshot, username: &str) -> Result<Principal, Rejection> {
+    let vouched = match snapshot.access().identity(username) {
+        Some(identity) if identity.is_in_force(Timestamp::now()) => None,
+        Some(_) => return Err(Rejection::Proxied),
+        None => Some(Arc::new(Vouched {
+            identity: Some(IdentityEntry::guest(username)),
+            service_account: None,
+        })),
+    };
+    Ok(Principal {
+        username: Some(username.to_owned()),
+        proof: Proof::Proxy,
+        vouched,
+    })
 }
 
 /// The present, in seconds since 1970.

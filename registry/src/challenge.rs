@@ -2,7 +2,7 @@
 
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri, header};
-use registry_config::AccessContent;
+use registry_config::{AccessContent, Challenge};
 
 use crate::oci::RepositoryName;
 use crate::route::{Route, StartUpload};
@@ -24,7 +24,7 @@ pub enum Problem {
 #[error("the request has no valid Host header, and no externalURL is set")]
 pub struct NoHost;
 
-/// Makes the one challenge of a response: `Bearer realm="…",service="…"`, then scope and error where there are any, in
+/// Makes the one challenge of a response: `Basic` with the realm where the document asks for that, else `Bearer realm="…",service="…"`, then scope and error where there are any, in
 /// this order, which some clients depend on. `base` is the scheme, host and port that the client used, where it is known.
 ///
 /// # Errors
@@ -35,6 +35,9 @@ pub fn challenge(
     route: &Route,
     problem: Problem,
 ) -> Result<HeaderValue, NoHost> {
+    if content.challenge == Challenge::Basic {
+        return Ok(basic(content));
+    }
     let base = match (&content.external_url, base) {
         (Some(url), _) => url.trim_end_matches('/'),
         (None, Some(base)) => base,
@@ -56,6 +59,14 @@ pub fn challenge(
     }
     // Every control character was dropped from what was quoted.
     HeaderValue::from_bytes(value.as_bytes()).map_err(|_| NoHost)
+}
+
+/// A challenge that asks for a password: `Basic realm="…"`, and nothing else, as the plainest clients expect it.
+pub fn basic(content: &AccessContent) -> HeaderValue {
+    let realm = content.basic_realm.as_ref().unwrap_or(&content.service);
+    let challenge = HeaderValue::from_bytes(format!("Basic realm={}", quoted(realm)).as_bytes());
+    // Every control character was dropped from what was quoted.
+    challenge.unwrap_or(HeaderValue::from_static("Basic realm=\"registry\""))
 }
 
 /// The host and port that the client believes to talk to, if they are nothing but that.

@@ -48,6 +48,9 @@ struct ServeArguments {
     /// Secret.
     #[arg(long, value_name = "FILE")]
     access: Option<PathBuf>,
+    /// More users: a file as `htpasswd -B` writes it, which is followed as well. Only together with `--access`.
+    #[arg(long, value_name = "FILE", requires = "access")]
+    htpasswd: Option<PathBuf>,
     /// How log lines look like. `RUST_LOG` sets their level.
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -64,6 +67,9 @@ struct CheckArguments {
     /// An access document.
     #[arg(long, value_name = "FILE")]
     access: Option<PathBuf>,
+    /// A user file that belongs to the access document.
+    #[arg(long, value_name = "FILE", requires = "access")]
+    htpasswd: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

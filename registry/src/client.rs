@@ -65,6 +65,8 @@ pub struct Client<'r> {
     pub address: Option<IpAddr>,
     /// Whether the connection is that of a trusted proxy.
     pub is_proxied: bool,
+    /// Who has signed in with the proxy, where it is a trusted one that says so.
+    pub proxied_user: Option<&'r str>,
     scheme: Scheme,
     host: Option<Cow<'r, str>>,
 }
@@ -72,13 +74,21 @@ pub struct Client<'r> {
 impl<'r> Client<'r> {
     /// Finds out about the client. `X-Forwarded-*` headers count only where the connection is that of a trusted proxy,
     /// and of each only what stands last, which is what that proxy wrote.
-    pub fn of(connection: Connection, trusted: &[IpNet], uri: &'r Uri, headers: &'r HeaderMap) -> Self {
+    /// `user_header` is the one in which such a proxy names who has signed in with it.
+    pub fn of(
+        connection: Connection,
+        trusted: &[IpNet],
+        user_header: Option<&HeaderName>,
+        uri: &'r Uri,
+        headers: &'r HeaderMap,
+    ) -> Self {
         let host = challenge::host(uri, headers);
         let Connection { peer, scheme } = connection;
         if !is_trusted(trusted, peer) {
             return Self {
                 address: Some(peer),
                 is_proxied: false,
+                proxied_user: None,
                 scheme,
                 host: host.map(Cow::Borrowed),
             };
@@ -91,6 +101,7 @@ impl<'r> Client<'r> {
         Self {
             address: forwarded_for(peer, trusted, headers),
             is_proxied: true,
+            proxied_user: user_header.and_then(|header| proxied_user(headers, header)),
             scheme,
             host: forwarded_host(headers, scheme, host),
         }
@@ -101,6 +112,16 @@ impl<'r> Client<'r> {
         let host = self.host.as_ref()?;
         Some(format!("{}://{host}", self.scheme.as_str()))
     }
+}
+
+/// The one name in a header; nobody where there are several, because a client may have added one.
+fn proxied_user<'r>(headers: &'r HeaderMap, header: &HeaderName) -> Option<&'r str> {
+    let mut values = headers.get_all(header).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let name = value.to_str().ok()?.trim();
+    (!name.is_empty() && name.len() <= 128 && !name.contains([':', ','])).then_some(name)
 }
 
 /// Whether what `peer` says of others is believed.
@@ -187,7 +208,7 @@ mod tests {
     fn seen(peer: &str, scheme: Scheme, pairs: &[(&'static str, &str)]) -> (Option<String>, Option<String>) {
         let connection = Connection::new(SocketAddr::new(peer.parse().unwrap(), 1), scheme);
         let (uri, headers) = (Uri::from_static("/v2/"), headers(pairs));
-        let client = Client::of(connection, &networks(), &uri, &headers);
+        let client = Client::of(connection, &networks(), None, &uri, &headers);
         (client.address.map(|address| address.to_string()), client.base())
     }
 
@@ -223,6 +244,29 @@ mod tests {
         ] {
             let pairs: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
             assert_eq!(seen(peer, Scheme::Http, &pairs).0.as_deref(), want, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_names_who_has_signed_in_and_only_one() {
+        let user = HeaderName::from_static("x-forwarded-user");
+        for (peer, lines, want) in [
+            ("10.0.0.1", &["alice"][..], Some("alice")),
+            ("10.0.0.1", &[" alice "], Some("alice")),
+            ("192.0.2.1", &["alice"], None),
+            ("10.0.0.1", &[], None),
+            ("10.0.0.1", &[""], None),
+            ("10.0.0.1", &["alice", "bob"], None),
+            ("10.0.0.1", &["alice, bob"], None),
+            ("10.0.0.1", &["alice:x"], None),
+            ("10.0.0.1", &[&"x".repeat(129)], None),
+        ] {
+            let pairs: Vec<_> = lines.iter().map(|line| ("x-forwarded-user", *line)).collect();
+            let connection = Connection::new(SocketAddr::new(peer.parse().unwrap(), 1), Scheme::Http);
+            let (uri, headers) = (Uri::from_static("/v2/"), headers(&pairs));
+            let of = |header| Client::of(connection, &networks(), header, &uri, &headers).proxied_user;
+            assert_eq!(of(Some(&user)), want, "{peer} {lines:?}");
+            assert_eq!(of(None), None);
         }
     }
 

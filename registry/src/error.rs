@@ -38,6 +38,9 @@ pub enum Error {
     /// Policy refuses.
     #[error("{0}")]
     Denied(String),
+    /// The client comes from elsewhere than this registry is open to.
+    #[error("this registry is not open to {}", .0.map_or_else(|| "clients whose address is not known".to_owned(), |address| format!("the address {address}")))]
+    Source(Option<std::net::IpAddr>),
     /// The token endpoint was asked wrongly.
     #[error("{0}")]
     TokenRequest(String),
@@ -128,7 +131,7 @@ impl Error {
             Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             // Not UNAUTHORIZED: Docker's pull would ask for a password on a terminal that nobody looks at.
             Self::TokenDenied { .. } => (StatusCode::UNAUTHORIZED, "DENIED"),
-            Self::Denied(_) => (StatusCode::FORBIDDEN, "DENIED"),
+            Self::Denied(_) | Self::Source(_) => (StatusCode::FORBIDDEN, "DENIED"),
             Self::TokenRequest(_) | Self::Scope(_) | Self::Host(_) => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             // Clients fall back to GET on this one.
             Self::GrantType => (StatusCode::NOT_FOUND, "UNSUPPORTED"),

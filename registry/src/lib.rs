@@ -26,6 +26,7 @@ pub mod route;
 pub mod server;
 pub mod service;
 pub mod store;
+pub mod throttle;
 pub mod tls;
 pub mod token;
 pub mod traces;

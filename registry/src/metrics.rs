@@ -74,6 +74,14 @@ pub enum Authentication {
     Token,
     /// A token that is not accepted.
     BadToken,
+    /// A token of a ServiceAccount.
+    Account,
+    /// A token of a ServiceAccount that is not accepted.
+    BadAccount,
+    /// A trusted proxy that names somebody.
+    Proxy,
+    /// A trusted proxy that names somebody who may not sign in.
+    BadProxy,
     /// A credential that could not be read.
     Unreadable,
 }

@@ -2,13 +2,14 @@
 
 mod hashers;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
-use argon2::{Argon2, PasswordVerifier};
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use moka::sync::Cache;
-use registry_config::{IdentityEntry, PasswordEntry};
+use registry_config::{HashMemory, IdentityEntry, PasswordEntry, PasswordHash};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -18,9 +19,16 @@ use hashers::Hashers;
 
 /// How many right passwords are remembered.
 const REMEMBERED: u64 = 20_000;
+/// The longest time that a refusal is made to take because another took as long.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
 /// What a password is verified against that belongs to nobody, so that an unknown user takes as long as a known one.
 /// Its own password is nobody's: the result is never used.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IHNpZ25zIGlu$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+static NOBODY: LazyLock<PasswordHash> = LazyLock::new(|| {
+    PasswordHash::parse(
+        "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IHNpZ25zIGlu$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A",
+    )
+    .expect("this is a hash")
+});
 
 /// Verifies passwords, as many at a time as there are cores: each needs the memory that its hash asks for.
 #[derive(Debug)]
@@ -28,6 +36,8 @@ pub struct Passwords {
     key: hmac::Key,
     right: Cache<[u8; 32], ()>,
     permits: Arc<Semaphore>,
+    /// How long the longest verification has taken, in nanoseconds.
+    longest: Arc<AtomicU64>,
     hashers: Hashers,
 }
 
@@ -62,6 +72,7 @@ impl Passwords {
             key: key.map_err(|_| StartError::NoRandomness)?,
             right: Cache::new(REMEMBERED),
             permits: Arc::new(Semaphore::new(concurrency)),
+            longest: Arc::default(),
             hashers: Hashers::start(concurrency).map_err(StartError::Threads)?,
         })
     }
@@ -81,7 +92,7 @@ impl Passwords {
             .into_iter()
             .flat_map(|identity| valid_passwords(identity, now))
             .map(|entry| Candidate {
-                hash: entry.hash.as_str().to_owned(),
+                hash: entry.hash.clone(),
                 memory: self.memory(entry, username, password),
                 credential: credential(entry),
             })
@@ -95,19 +106,30 @@ impl Passwords {
         if let Some(verified) = self.remembered(&candidates) {
             return Some(verified);
         }
-        let (password, right) = (password.clone(), self.right.clone());
-        let verification = self.hashers.run(move || {
+        let (password, right, longest) = (password.clone(), self.right.clone(), self.longest.clone());
+        let begun = Instant::now();
+        let verification = self.hashers.run(move |memory| {
             // The permit is held by the work, not by the request: a client that goes away frees no memory yet. It is
             // given back after a right password is remembered, so that whoever waits for it finds that.
             let _permit = permit;
-            let found = verify(candidates, &password)?;
+            let begun = Instant::now();
+            let found = verify(candidates, &password, memory);
+            let taken = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            longest.fetch_max(taken, Ordering::Relaxed);
+            let found = found?;
             right.insert(found.memory, ());
             Some(Verified {
                 credential: found.credential,
                 remembered: false,
             })
         });
-        verification.await?
+        let verified = verification.await.flatten();
+        if verified.is_none() {
+            // Hashes differ in cost, and how long a refusal takes must not tell whose was computed.
+            let least = Duration::from_nanos(self.longest.load(Ordering::Relaxed)).min(LONGEST_REFUSAL);
+            tokio::time::sleep(least.saturating_sub(begun.elapsed())).await;
+        }
+        verified
     }
 
     fn remembered(&self, candidates: &[Candidate]) -> Option<Verified> {
@@ -136,16 +158,16 @@ impl Passwords {
 
 /// A hash that a password may match.
 struct Candidate {
-    hash: String,
+    hash: PasswordHash,
     memory: [u8; 32],
     credential: String,
 }
 
 /// Finds the candidate whose hash the password matches. An empty password matches none, whatever hash there is.
-fn verify(candidates: Vec<Candidate>, password: &str) -> Option<Candidate> {
-    let matches = |hash: &str| Argon2::default().verify_password(password.as_bytes(), hash).is_ok();
+fn verify(candidates: Vec<Candidate>, password: &str, memory: &mut HashMemory) -> Option<Candidate> {
+    let mut matches = |hash: &PasswordHash| hash.verify(password.as_bytes(), memory);
     if candidates.is_empty() {
-        matches(NOBODY);
+        matches(&NOBODY);
     }
     candidates
         .into_iter()
@@ -160,6 +182,7 @@ fn valid_passwords(identity: &IdentityEntry, now: Timestamp) -> impl Iterator<It
         .filter(move |entry| entry.not_after.is_none_or(|end| now < end))
 }
 
-fn credential(entry: &PasswordEntry) -> String {
+/// Names a credential in tokens.
+pub(crate) fn credential(entry: &PasswordEntry) -> String {
     hex::encode(&Sha256::digest(entry.hash.as_str())[..12])
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use registry_policy::Outcome;
 use tracing::Instrument;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::access::Snapshot;
 use crate::audit::Audit;
-use crate::authenticate::{Authenticator, Credentials, Principal, Rejection};
+use crate::authenticate::{self, Authenticator, Credentials, Principal, Rejection};
 use crate::authorize::{self, Authorized, Refusal, Task, Verdict};
 use crate::body::{RequestBody, ResponseBody};
 use crate::challenge::{self, NoHost, Problem};
@@ -46,6 +47,12 @@ enum Reader {
     Anonymous(Option<IpAddr>),
 }
 
+/// Whether clients may come from an address at all. One that is not known is none of the allowed ones.
+fn is_allowed_source(allowed: &[IpNet], address: Option<IpAddr>) -> bool {
+    let is_within = |address: IpAddr| allowed.iter().any(|network| network.contains(&address));
+    allowed.is_empty() || address.is_some_and(is_within)
+}
+
 impl Service {
     /// A registry that keeps its content in `store`. Each identity, and each address without one, may read
     /// `readings` things at once.
@@ -76,10 +83,16 @@ impl Service {
         let (head, body) = request.into_parts();
         let body = record.count_received(body);
         let snapshot = self.authenticator.current.snapshot();
-        let trusted = snapshot
-            .as_ref()
-            .map(|snapshot| snapshot.access().trusted_proxies.as_slice());
-        let client = Client::of(connection, trusted.unwrap_or_default(), &head.uri, &head.headers);
+        let access = snapshot.as_ref().map(|snapshot| snapshot.access());
+        let client = Client::of(
+            connection,
+            access
+                .map(|access| access.trusted_proxies.as_slice())
+                .unwrap_or_default(),
+            access.and_then(|access| access.user_header.as_ref()),
+            &head.uri,
+            &head.headers,
+        );
         record.client(client.address);
         let span = record.trace(client.is_proxied.then_some(&head.headers));
         let cors = snapshot.as_ref().and_then(|snapshot| snapshot.cors());
@@ -116,8 +129,11 @@ impl Service {
         let route = route::parse(&head.method, &head.uri)?;
         record.route(&route);
         let snapshot = snapshot.ok_or(Error::NoDocument)?;
+        if !is_allowed_source(&snapshot.access().allowed_sources, client.address) {
+            return Err(Error::Source(client.address));
+        }
         if matches!(route, Route::Token) {
-            return self.token(head, body, client.address, snapshot, record).await;
+            return self.token(head, body, client, snapshot, record).await;
         }
         let credentials = Credentials::from_headers(&head.headers);
         let request = self.admit(head, route, &credentials, client, snapshot, record).await?;
@@ -171,12 +187,18 @@ impl Service {
                 Err(error @ NoHost) => Error::Host(error),
             }
         };
-        let principal = match self.authenticator.authenticate(credentials, &mut snapshot).await {
+        let principal = match self
+            .authenticator
+            .authenticate(credentials, client, &mut snapshot)
+            .await
+        {
             Ok(principal) => principal,
             Err(rejection) => {
                 let problem = match rejection {
                     Rejection::Token(_) => Problem::InvalidToken,
-                    Rejection::Unreadable | Rejection::Password => Problem::None,
+                    Rejection::Unreadable | Rejection::Password | Rejection::AccountName | Rejection::Proxied => {
+                        Problem::None
+                    }
                 };
                 return Err(unauthorized(&snapshot, &route, problem, &rejection.to_string()));
             }
@@ -217,27 +239,26 @@ impl Service {
         &self,
         head: &http::request::Parts,
         body: RequestBody,
-        client_ip: Option<IpAddr>,
+        client: &Client<'_>,
         mut snapshot: Arc<Snapshot>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Error> {
         let TokenRequest { credentials, scopes } =
             TokenRequest::read(&head.method, &head.uri, &head.headers, body).await?;
         let principal = match &credentials {
-            Credentials::Bearer(_) => Err("the token endpoint takes a username and a password, not a token".to_owned()),
+            // One of the registry's own would be exchanged for another for ever.
+            Credentials::Bearer(token) if !authenticate::is_account_token(&snapshot, token) => {
+                Err("the token endpoint takes a username and a password, or a token of a ServiceAccount, not one of its own".to_owned())
+            }
             other => self
                 .authenticator
-                .authenticate(other, &mut snapshot)
+                .authenticate(other, client, &mut snapshot)
                 .await
                 .map_err(|error| error.to_string()),
         };
-        let principal: Principal = principal.map_err(|reason| {
-            let realm = challenge::quoted(&snapshot.access().content.service);
-            let challenge = HeaderValue::try_from(format!("Basic realm={realm}"));
-            Error::TokenDenied {
-                challenge: challenge.unwrap_or(HeaderValue::from_static("Basic")),
-                reason,
-            }
+        let principal: Principal = principal.map_err(|reason| Error::TokenDenied {
+            challenge: challenge::basic(&snapshot.access().content),
+            reason,
         })?;
         record.principal(&principal);
         let verdict = authorize::authorize(
@@ -245,7 +266,7 @@ impl Service {
             &head.method,
             principal,
             snapshot,
-            client_ip,
+            client.address,
             Timestamp::now(),
         );
         match verdict.result.map(Authorized::into_task) {

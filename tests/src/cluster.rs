@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -289,6 +290,26 @@ impl Cluster {
             },
         )
         .await
+    }
+
+    /// A token of a ServiceAccount for these audiences; for the API server where there is none.
+    ///
+    /// # Errors
+    /// Where the API server gives none.
+    pub async fn token(&self, service_account: &str, audiences: &[&str]) -> Result<String> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: Some(audiences.iter().map(ToString::to_string).collect()),
+                ..TokenRequestSpec::default()
+            }),
+            ..TokenRequest::default()
+        };
+        let made = accounts
+            .create_token_request(service_account, &PostParams::default(), &request)
+            .await?;
+        let token = made.status.and_then(|status| status.token);
+        token.context("there is no token in the answer")
     }
 
     /// The log of a Pod's first container; `previous` for the container before the running one.

@@ -1,12 +1,16 @@
 //! Passwords that the operator makes.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use e2e::cluster::{PATIENCE, text};
-use e2e::objects::{allow, authenticated, generated, registry};
+use e2e::http::Credentials;
+use e2e::image::Image;
+use e2e::objects::{allow, authenticated, generated, on_node_port, registry};
 use e2e::{Cluster, registry as registries, wait_for, with_namespace};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Username and password in a generated Secret.
 async fn credentials(cluster: &Cluster, secret: &str) -> Result<(String, String)> {
@@ -127,6 +131,113 @@ async fn a_secret_of_somebody_else_is_never_taken_for_a_generated_one() -> Resul
             .await?;
         let (username, password) = credentials(&cluster, "robot-credentials").await?;
         assert_eq!(target.login(&username, &password).await?, 200);
+        Ok(())
+    })
+    .await
+}
+
+/// The password in a pull secret, by host.
+async fn pull_password(cluster: &Cluster, host: &str) -> Result<String> {
+    let secret = cluster.get("Secret", "pull").await?;
+    ensure!(secret["type"] == "kubernetes.io/dockerconfigjson", "{}", secret["type"]);
+    let config = STANDARD.decode(text(&secret["data"][".dockerconfigjson"]))?;
+    let config: Value = serde_json::from_slice(&config)?;
+    let entry = &config["auths"][host];
+    let (username, password) = (text(&entry["username"]), text(&entry["password"]));
+    ensure!(
+        text(&entry["auth"]) == STANDARD.encode(format!("{username}:{password}")),
+        "`auth` says something else"
+    );
+    Ok(password)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_pulls_with_a_pull_secret_and_nobody_is_refused_while_passwords_rotate() -> Result<()> {
+    with_namespace("rotation", async |cluster| {
+        let policy = allow("all", authenticated(), "push", &["**"]);
+        cluster.apply([on_node_port(registry("main")), policy]).await?;
+        let address = registries::ready_on_node_port(&cluster, "main").await?;
+        let target = registries::ready(&cluster, "main").await?;
+        let mut robot = generated("robot");
+        robot["spec"]["password"]["generate"]["rotation"] = json!({ "interval": "1m", "overlap": "15s" });
+        robot["spec"]["pullSecrets"] = json!([{ "name": "pull", "hosts": [address, "registry.example.com"] }]);
+        cluster.apply([robot]).await?;
+        cluster.wait_until_all_ready().await?;
+        let (_, first) = credentials(&cluster, "robot-credentials").await?;
+        wait_for("the pull secret is there", PATIENCE, async || {
+            for host in [address.as_str(), "registry.example.com"] {
+                ensure!(pull_password(&cluster, host).await? == first, "it has another password");
+            }
+            Ok(())
+        })
+        .await?;
+
+        // The kubelet pulls with it.
+        Image::random(10_000)
+            .push(target, &Credentials::basic("robot", &first), "team-a/app", "v1")
+            .await?;
+        cluster
+            .apply([json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "app" },
+                "spec": {
+                    "imagePullSecrets": [{ "name": "pull" }], "restartPolicy": "Never",
+                    "containers": [{ "name": "app", "image": format!("{address}/team-a/app:v1"), "command": ["/file"] }],
+                },
+            })])
+            .await?;
+        wait_for("the kubelet has pulled the image", PATIENCE, async || {
+            let events = cluster.list("Event").await?;
+            let pulled = events
+                .iter()
+                .any(|event| event["reason"] == "Pulled" && event["involvedObject"]["name"] == "app");
+            ensure!(pulled, "{:?}", events.iter().map(|event| text(&event["message"])).collect::<Vec<_>>());
+            Ok(())
+        })
+        .await?;
+
+        // Whoever reads either Secret is let in, at every moment of a rotation.
+        let begun = Instant::now();
+        let mut seen = vec![first.clone()];
+        while seen.len() < 2 || target.login("robot", &first).await? == 200 {
+            ensure!(begun.elapsed() < PATIENCE, "no rotation has come to its end: {} passwords", seen.len());
+            let (_, current) = credentials(&cluster, "robot-credentials").await?;
+            let pulled = pull_password(&cluster, &address).await?;
+            for password in [&current, &pulled] {
+                let status = target.login("robot", password).await?;
+                ensure!(status == 200, "a password that stands in a Secret is answered with {status}");
+            }
+            if !seen.contains(&current) {
+                seen.push(current);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        wait_for("the pull secret has followed", PATIENCE, async || {
+            let (_, current) = credentials(&cluster, "robot-credentials").await?;
+            ensure!(pull_password(&cluster, &address).await? == current, "it has another password");
+            Ok(())
+        })
+        .await?;
+        let secret = cluster.get("Secret", "robot-credentials").await?;
+        ensure!(text(&secret["metadata"]["annotations"]["wharfinger.dev/rotated-at"]).starts_with("20"), "{secret}");
+
+        // What was not made by the operator is left alone; what no identity names any more goes.
+        let mine = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mine" }, "data": { "a": STANDARD.encode("b") },
+        });
+        cluster.apply([mine]).await?;
+        let renamed = json!({ "spec": { "pullSecrets": [{ "name": "mine" }] } });
+        cluster.patch("RegistryIdentity", "robot", renamed).await?;
+        let condition = cluster
+            .wait_for_condition("RegistryIdentity", "robot", "ResolvedRefs", ("False", "Conflict"))
+            .await?;
+        ensure!(condition.message.contains("`mine`"), "{condition:?}");
+        wait_for("the other pull secret is gone", PATIENCE, async || {
+            ensure!(cluster.find("Secret", "pull").await?.is_none(), "it is still there");
+            Ok(())
+        })
+        .await?;
+        let mine = cluster.get("Secret", "mine").await?;
+        ensure!(text(&mine["data"]["a"]) == STANDARD.encode("b"), "{mine}");
         Ok(())
     })
     .await

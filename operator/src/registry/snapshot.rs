@@ -1,26 +1,28 @@
 //! All reads of a pass over a Registry: from the stores where they serve, live where only the newest will do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crds::{AccessPolicy, Registry, RegistryIdentity, labels, secret_types};
+use crds::{AccessPolicy, Registry, RegistryIdentity, annotations, labels, reasons, secret_types};
 use jiff::Timestamp;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
-use kube::api::{DynamicObject, ListParams, PartialObjectMeta, PostParams};
-use kube::runtime::events::EventType;
+use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource, ResourceExt};
-use rand::distr::{Alphanumeric, SampleString};
-use registry_config::{AccessContent, CONTENT_KEY, Certificate, INDEX_KEY, InvalidTlsPair, TlsPair, TokenKey};
+use kube::{Api, ResourceExt};
+use registry_config::{
+    AccessContent, CONTENT_KEY, Certificate, Htpasswd, INDEX_KEY, InvalidTlsPair, TlsPair, TokenKey,
+};
 use zeroize::Zeroizing;
 
 use crate::api;
+use crate::cluster_issuer::ClusterIssuer;
 use crate::context::Context;
-use crate::hashing::HashResult;
+use crate::hashing::{HashResult, HashSlot, Which, is_marked, value_of};
 use crate::names;
+use crate::outcome::Verdict;
+use crate::password_source::PasswordSource;
 use crate::state::{LiveState, SecretVersion};
-use crate::stores::{password_secret, registries_of, registry_of};
+use crate::stores::{registries_of, registry_of, user_file};
 
 /// Everything that a pass knows.
 pub(super) struct Snapshot {
@@ -31,8 +33,8 @@ pub(super) struct Snapshot {
     pub(super) policies: Vec<Arc<AccessPolicy>>,
     /// The Secrets that identities of this namespace read their passwords from, by identity UID.
     pub(super) sources: HashMap<String, Source>,
-    /// The latest results of hashing, by identity UID.
-    pub(super) hashes: HashMap<String, HashResult>,
+    /// The latest results of hashing.
+    pub(super) hashes: HashMap<HashSlot, HashResult>,
     pub(super) state: LiveState,
     pub(super) index: LiveIndex,
     /// A signing key for a Registry that has none.
@@ -47,6 +49,9 @@ pub(super) struct Snapshot {
     pub(super) pods: Vec<Arc<Pod>>,
     pub(super) claim: Claim,
     pub(super) certificate: CertificateSource,
+    pub(super) users: UserFile,
+    /// Who issues tokens of ServiceAccounts, where that is known.
+    pub(super) cluster_issuer: Option<Arc<ClusterIssuer>>,
     pub(super) now: Timestamp,
 }
 
@@ -60,7 +65,53 @@ pub(super) enum Source {
     /// It exists, but is not the one that the operator generated for this identity.
     Foreign,
     /// It exists in this version.
-    Present { uid: String, resource_version: String },
+    Present {
+        uid: String,
+        resource_version: String,
+        rotation: Rotation,
+    },
+}
+
+/// How far the rotation of a generated password is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rotation {
+    /// When the password was put there.
+    pub(super) since: Option<Timestamp>,
+    /// Whether the password that is to follow stands beside it.
+    pub(super) is_pending: bool,
+}
+
+impl Rotation {
+    fn of(secret: &PartialObjectMeta<Secret>) -> Self {
+        let rotated = secret.annotations().get(annotations::ROTATED_AT);
+        Self {
+            since: rotated
+                .and_then(|text| text.parse().ok())
+                .or_else(|| secret.creation_timestamp().map(|time| time.0)),
+            is_pending: secret.annotations().contains_key(annotations::ROTATION_PENDING),
+        }
+    }
+}
+
+/// The user file of a Registry.
+pub(super) enum UserFile {
+    /// The Registry has none.
+    NotNeeded,
+    /// Its Secret does not exist.
+    Missing { secret: String },
+    /// The Secret's owner has not agreed.
+    NotMarked { secret: String },
+    /// There is no file in it.
+    Unusable { why: Verdict },
+    /// It was read.
+    Read { secret: String, file: Htpasswd },
+}
+
+impl UserFile {
+    /// Whether the Secret itself is what is missing, so that no watch may tell of its coming.
+    pub(super) fn is_unresolved(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::NotMarked { .. })
+    }
 }
 
 /// The Secret that a certificate is read from.
@@ -147,8 +198,12 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         if let Some(source) = source(identity, &secrets, &namespace, context).await? {
             sources.insert(uid.clone(), source);
         }
-        if let Some(result) = context.hashing.result(&uid) {
-            hashes.insert(uid, result);
+        for which in [Which::Current, Which::Next] {
+            let identity = uid.clone();
+            let slot = HashSlot { identity, which };
+            if let Some(result) = context.hashing.result(&slot) {
+                hashes.insert(slot, result);
+            }
         }
     }
 
@@ -165,6 +220,7 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
     let pods = pods_of(deployment.as_deref(), context);
     let claim = claim(&registry, &namespace, context).await?;
     let certificate = certificate(&registry, &secrets).await?;
+    let users = users(&registry, &secrets).await?;
     let highest_reported = context.proofs.highest(&reference);
     Ok(Snapshot {
         state: LiveState::read(state.as_ref(), &context.settings.installation),
@@ -182,72 +238,9 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         pods,
         claim,
         certificate,
+        users,
+        cluster_issuer: context.cluster_issuer.get(),
     })
-}
-
-/// Makes the Secrets of identities whose password the operator is to generate. Whether any was made.
-///
-/// This is the one write before the pure steps: a password that was never stored cannot be hashed.
-pub(super) async fn generate_credentials(snapshot: &Snapshot, context: &Context) -> Result<bool, api::Error> {
-    if !matches!(snapshot.state, LiveState::Ours { .. } | LiveState::Absent)
-        || snapshot.registry.spec.paused == Some(true)
-    {
-        return Ok(false);
-    }
-    let namespace = snapshot.registry.namespace().unwrap_or_default();
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
-    let mut made = false;
-    for identity in &snapshot.identities {
-        let missing = identity.uid().and_then(|uid| snapshot.sources.get(&uid)) == Some(&Source::Missing);
-        let (Some(generate), true) = (&identity.spec.password.generate, missing) else {
-            continue;
-        };
-        let Some((name, key)) = password_secret(identity) else {
-            continue;
-        };
-        let username = identity.spec.username.clone().unwrap_or_else(|| identity.name_any());
-        let length = generate
-            .length
-            .and_then(|length| usize::try_from(length).ok())
-            .unwrap_or(32);
-        let password = Alphanumeric.sample_string(&mut rand::rng(), length);
-        let mut secret = Secret {
-            type_: Some(secret_types::CREDENTIAL.to_owned()),
-            data: Some(BTreeMap::from([
-                ("username".to_owned(), ByteString(username.into_bytes())),
-                (key, ByteString(password.into_bytes())),
-            ])),
-            ..Secret::default()
-        };
-        secret.metadata.name = Some(name.clone());
-        secret.metadata.labels = Some(BTreeMap::from([
-            (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
-            (labels::REGISTRY.to_owned(), snapshot.registry.name_any()),
-            (labels::IDENTITY.to_owned(), identity.name_any()),
-        ]));
-        let params = PostParams {
-            field_manager: Some(api::FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        match api::call(format!("make Secret `{name}`"), secrets.create(&params, &secret)).await {
-            Ok(_) => {
-                made = true;
-                let note = format!("a password was generated and stored in Secret `{name}`");
-                context
-                    .tell(
-                        &identity.object_ref(&()),
-                        EventType::Normal,
-                        "CredentialGenerated",
-                        &note,
-                    )
-                    .await;
-            }
-            // Somebody made one of this name in between; the next look tells whose it is.
-            Err(error) if error.is_already_exists() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(made)
 }
 
 /// What is known about the Secret that an identity names.
@@ -257,10 +250,13 @@ async fn source(
     namespace: &str,
     context: &Context,
 ) -> Result<Option<Source>, api::Error> {
-    let Some((name, _)) = password_secret(identity) else {
+    let Some(PasswordSource {
+        secret: name, generate, ..
+    }) = PasswordSource::of(identity)
+    else {
         return Ok(None);
     };
-    let generated = identity.spec.password.generate.is_some();
+    let generated = generate.is_some();
     let judge = |secret: &PartialObjectMeta<Secret>| {
         if generated && secret.labels().get(labels::IDENTITY) != Some(&identity.name_any()) {
             return Source::Foreign;
@@ -268,6 +264,7 @@ async fn source(
         Source::Present {
             uid: secret.uid().unwrap_or_default(),
             resource_version: secret.resource_version().unwrap_or_default(),
+            rotation: Rotation::of(secret),
         }
     };
     if let Some(secret) = context.stores.credential(namespace, &name) {
@@ -289,6 +286,35 @@ async fn source(
         // The type is not part of the metadata; a Secret of the right one comes through its watch in a moment.
         Some(_) => Source::NotMarked,
     }))
+}
+
+/// Reads the user file.
+async fn users(registry: &Registry, secrets: &Api<Secret>) -> Result<UserFile, api::Error> {
+    let Some(reference) = user_file(registry) else {
+        return Ok(UserFile::NotNeeded);
+    };
+    let secret = reference.name.clone();
+    let found = api::find(format!("read Secret `{secret}`"), secrets.get_opt(&secret)).await?;
+    let Some(found) = found else {
+        return Ok(UserFile::Missing { secret });
+    };
+    if !is_marked(&found) {
+        return Ok(UserFile::NotMarked { secret });
+    }
+    let text = value_of(found, reference.key.as_deref().unwrap_or("htpasswd"));
+    let text = text.and_then(|text| {
+        let is_no_text = |_| {
+            Verdict::no(
+                reasons::INVALID_HTPASSWD,
+                format!("the user file in Secret `{secret}` is no UTF-8 text"),
+            )
+        };
+        std::str::from_utf8(&text).map(Htpasswd::parse).map_err(is_no_text)
+    });
+    Ok(match text {
+        Ok(file) => UserFile::Read { secret, file },
+        Err(why) => UserFile::Unusable { why },
+    })
 }
 
 /// Reads the certificate. Neither it nor its key is kept.

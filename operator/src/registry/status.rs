@@ -31,6 +31,8 @@ pub(super) struct Findings<'a> {
     pub(super) application: &'a Application,
     pub(super) publication: &'a Publication,
     pub(super) proof: &'a Proof,
+    /// What keeps the Secrets of identities from following their passwords, by UID.
+    pub(super) consumers: HashMap<String, Verdict>,
 }
 
 impl Findings<'_> {
@@ -44,11 +46,28 @@ impl Findings<'_> {
     }
 }
 
+impl Findings<'_> {
+    /// Whether every Pod enforces the plan's document.
+    pub(super) fn is_enforced(&self) -> bool {
+        self.is_published() && self.proof.verdict.is_yes()
+    }
+
+    /// The hosts, with their ports, that images of this Registry are named with.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let Endpoints { external, internal } = endpoints(self);
+        let host = |url: String| {
+            url.split_once("://")
+                .map(|(_, host)| host.trim_end_matches('/').to_owned())
+        };
+        [external, internal].into_iter().flatten().filter_map(host).collect()
+    }
+}
+
 /// What is to be said of each identity and policy.
 pub(super) fn outcome(findings: &Findings<'_>, proofs: &super::proof::Proofs) -> Outcome {
     let registry = findings.reference();
     let general = programmed(findings);
-    if findings.is_published() && findings.proof.verdict.is_yes() {
+    if findings.is_enforced() {
         proofs.keep_entries(&registry, entries(findings.plan));
     }
     // While Pods take a new document over, what stands unchanged in the one that they all had is still enforced.
@@ -65,7 +84,7 @@ pub(super) fn outcome(findings: &Findings<'_>, proofs: &super::proof::Proofs) ->
         .identities
         .iter()
         .map(|(uid, identity)| {
-            let programmed = if identity.job.is_some() {
+            let programmed = if !identity.jobs.is_empty() && identity.password_version().is_none() {
                 Verdict::no(reasons::HASH_PENDING, "the password's hash is being computed")
             } else if identity.accepted.is_yes() {
                 programmed(&entry_text(uid, &identity.entry))
@@ -76,7 +95,11 @@ pub(super) fn outcome(findings: &Findings<'_>, proofs: &super::proof::Proofs) ->
                 generation: identity.generation,
                 username: identity.username.clone(),
                 accepted: identity.accepted.clone(),
-                resolved: identity.resolved.clone(),
+                resolved: findings
+                    .consumers
+                    .get(uid)
+                    .cloned()
+                    .unwrap_or_else(|| identity.resolved.clone()),
                 programmed,
                 disabled: identity.disabled,
                 credentials_secret: identity.credentials_secret.clone(),
@@ -201,7 +224,11 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
         ),
         _ => match &certificate {
             Some(verdict) if snapshot.certificate.is_unresolved() => verdict.clone(),
-            _ => Verdict::yes(reasons::RESOLVED, ""),
+            _ => plan
+                .users
+                .clone()
+                .err()
+                .unwrap_or_else(|| Verdict::yes(reasons::RESOLVED, "")),
         },
     };
     let programmed = programmed(findings);
@@ -261,6 +288,7 @@ fn ready(
 ) -> Verdict {
     let Findings {
         snapshot,
+        plan,
         application,
         publication,
         ..
@@ -284,7 +312,7 @@ fn ready(
     if let Some(certificate) = certificate {
         return certificate.clone();
     }
-    let goes_on = serves && snapshot.certificate.is_unresolved();
+    let goes_on = serves && (snapshot.certificate.is_unresolved() || plan.users.is_err());
     if !resolved.is_yes() && !goes_on {
         return resolved.clone();
     }

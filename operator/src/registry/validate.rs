@@ -1,19 +1,22 @@
 //! From a snapshot to what should be: pure. Nothing that is wrong with one identity or policy touches another.
 
 mod identities;
+mod passwords;
 mod policies;
 mod server;
 mod settings;
+mod users;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use crds::{Registry, Retention, ServiceType, reasons};
+use crds::{Registry, Retention, ServiceAccountMode, ServiceType, reasons};
 use kube::ResourceExt;
 use registry_config::{
-    AccessContent, DurationText, IdentityEntry, PackError, PolicyEntry, TokenSettings, digest_of, pack,
+    AccessContent, DurationText, IdentityEntry, PackError, PolicyEntry, ServiceAccountTokens, TokenSettings, digest_of,
+    pack,
 };
 
 use crate::hashing::HashJob;
@@ -23,10 +26,11 @@ use crate::registry::elsewhere;
 use crate::registry::snapshot::{CertificateSource, LiveIndex, Snapshot};
 use crate::settings::Settings;
 use crate::state::{LiveState, MAX_STATE_BYTES, State};
-use identities::Identity;
+pub(super) use identities::Identity;
 use policies::Judged;
 pub(super) use server::ServerSettings;
 use settings::Reloadable;
+use users::Users;
 
 /// What should be.
 pub(super) struct Plan {
@@ -41,8 +45,10 @@ pub(super) struct Plan {
     pub(super) content: AccessContent,
     /// The revision of the document if it is published now.
     pub(super) next_revision: u64,
-    /// Whether a certificate is wanted whose Secret is not there, or is of a type that no watch tells of.
-    pub(super) certificate_missing: bool,
+    /// Whether a Secret of the Registry's own is wanted that is not there, or of which no watch tells.
+    pub(super) secret_missing: bool,
+    /// What is wrong with the Registry's user file.
+    pub(super) users: Result<(), Verdict>,
     /// What was found about each identity, by UID.
     pub(super) identities: BTreeMap<String, Identity>,
     /// What was found about each policy, by UID.
@@ -91,12 +97,12 @@ pub(super) enum Storage {
 impl Plan {
     /// Passwords to be hashed.
     pub(super) fn jobs(&self) -> impl Iterator<Item = &HashJob> {
-        self.identities.values().filter_map(|identity| identity.job.as_ref())
+        self.identities.values().flat_map(|identity| &identity.jobs)
     }
 
     /// Whether something is missing whose coming no watch may tell of.
     pub(super) fn has_unresolved(&self) -> bool {
-        self.identities.values().any(|identity| !identity.resolved.is_yes()) || self.certificate_missing
+        self.identities.values().any(|identity| !identity.resolved.is_yes()) || self.secret_missing
     }
 }
 
@@ -142,18 +148,21 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let next_revision = next_revision(snapshot, &state);
     let mut identities = identities::judge(snapshot, &state, next_revision);
     let mut policies = policies::judge(snapshot, &state);
+    let mut users = users::judge(snapshot, &state, &taken(&identities), next_revision);
     let reloadable = Reloadable::of(registry);
-    let laid_out = |identities: &_, policies: &_| {
-        let content = content(registry, &reloadable, &state, identities, policies);
-        (content, next_state(state.clone(), identities, policies))
+    let laid_out = |identities: &_, users: &_, policies: &_| {
+        let content = content(snapshot, &reloadable, &state, identities, users, policies);
+        (content, next_state(state.clone(), identities, users, policies))
     };
-    let (mut content, mut next) = laid_out(&identities, &policies);
+    let (mut content, mut next) = laid_out(&identities, &users, &policies);
     for new_denials in [NewDenials::Added, NewDenials::Refused] {
         let Some(excess) = excess(&content, next_revision, &next) else {
             break;
         };
-        refuse_additions(snapshot, &state, &mut identities, &mut policies, new_denials, &excess);
-        (content, next) = laid_out(&identities, &policies);
+        let refusal = Verdict::no(reasons::LIMIT_EXCEEDED, excess);
+        users.refuse_additions(known(snapshot).0, &refusal);
+        refuse_additions(snapshot, &state, &mut identities, &mut policies, new_denials, &refusal);
+        (content, next) = laid_out(&identities, &users, &policies);
     }
     let manage = match foreign.or(paused) {
         Some(why) => Manage::Nothing { why },
@@ -168,10 +177,17 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         manage,
         content,
         next_revision,
-        certificate_missing: snapshot.certificate.is_unresolved(),
+        secret_missing: snapshot.certificate.is_unresolved() || snapshot.users.is_unresolved(),
+        users: users.resolved,
         identities,
         policies,
     }
+}
+
+/// The usernames that identities hold, whether or not anybody can sign in under them.
+fn taken(identities: &BTreeMap<String, Identity>) -> HashSet<String> {
+    let holders = identities.values().filter(|identity| identity.holds_username);
+    holders.map(|identity| identity.username.clone()).collect()
 }
 
 /// A revision above every one that was ever published or reported.
@@ -211,13 +227,20 @@ pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool 
 }
 
 fn content(
-    registry: &Registry,
+    snapshot: &Snapshot,
     reloadable: &Reloadable,
     state: &State,
     identities: &BTreeMap<String, Identity>,
+    users: &Users,
     policies: &BTreeMap<String, Judged>,
 ) -> AccessContent {
+    let registry = &snapshot.registry;
     let spec = &registry.spec;
+    let service = format!(
+        "wharfinger.dev/{}/{}",
+        registry.namespace().unwrap_or_default(),
+        registry.name_any()
+    );
     let lifetime = spec.auth.as_ref().and_then(|auth| auth.token_lifetime.as_deref());
     // The schema admits only durations in range; anything else would be an object older than the schema.
     let lifetime = lifetime
@@ -226,21 +249,31 @@ fn content(
     let lifetime: DurationText = lifetime.clamp(TokenSettings::DEFAULT_LIFETIME, TokenSettings::MAX_LIFETIME);
     let mut listed: Vec<IdentityEntry> = identities
         .values()
-        .filter_map(|identity| identity.entry.clone())
+        .filter_map(|identity| match &identity.entry {
+            Some(entry) => Some(entry.clone()),
+            // A proxy could name whoever is not listed; who must not sign in is listed as over.
+            None if reloadable.user_header.is_some() && identity.holds_username => Some(IdentityEntry {
+                not_after: Some(jiff::Timestamp::UNIX_EPOCH),
+                ..IdentityEntry::guest(&identity.username)
+            }),
+            None => None,
+        })
+        .chain(users.entries.iter().cloned())
         .collect();
     listed.sort_by(|a, b| a.username.cmp(&b.username));
     let mut in_force: Vec<PolicyEntry> = policies.values().filter_map(|policy| policy.in_force.clone()).collect();
     in_force.sort_by(|a, b| a.name.cmp(&b.name));
     AccessContent {
-        service: format!(
-            "wharfinger.dev/{}/{}",
-            registry.namespace().unwrap_or_default(),
-            registry.name_any()
-        ),
+        service_accounts: service_accounts(snapshot, reloadable, &service),
+        service,
         issuer: registry.uid().unwrap_or_default(),
         external_url: spec.external_url.clone(),
         cors: reloadable.cors.clone(),
         trusted_proxies: reloadable.trusted_proxies.clone(),
+        user_header: reloadable.user_header.clone(),
+        allowed_source_ranges: reloadable.allowed_source_ranges.clone(),
+        challenge: reloadable.challenge,
+        basic_realm: reloadable.basic_realm.clone(),
         token: TokenSettings {
             lifetime,
             keys: state.keys.clone(),
@@ -251,6 +284,34 @@ fn content(
         identities: listed,
         policies: in_force,
     }
+}
+
+/// Which tokens of ServiceAccounts are accepted. While the cluster's issuer is not known yet, what is in force stays.
+fn service_accounts(snapshot: &Snapshot, reloadable: &Reloadable, service: &str) -> Option<ServiceAccountTokens> {
+    let settings = snapshot.registry.spec.auth.as_ref();
+    let settings = settings
+        .and_then(|auth| auth.service_account_tokens.clone())
+        .unwrap_or_default();
+    if settings.mode == Some(ServiceAccountMode::Disabled) || !reloadable.takes_account_tokens {
+        return None;
+    }
+    let (issuer, jwks) = match (&snapshot.cluster_issuer, &snapshot.index) {
+        (Some(found), _) => (found.issuer.clone(), found.jwks.clone()),
+        (None, LiveIndex::Read { content, .. }) => {
+            let tokens = content.service_accounts.as_ref()?;
+            (tokens.issuer.clone(), tokens.jwks.clone())
+        }
+        (None, LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. }) => return None,
+    };
+    let mut namespaces = settings.namespaces.unwrap_or_default();
+    namespaces.sort();
+    namespaces.dedup();
+    Some(ServiceAccountTokens {
+        issuer,
+        jwks,
+        audiences: vec![settings.audience.unwrap_or_else(|| service.to_owned())],
+        namespaces,
+    })
 }
 
 /// What becomes of a Deny that is not in force yet, where not everything fits.
@@ -274,6 +335,14 @@ fn excess(content: &AccessContent, revision: u64, state: &State) -> Option<Strin
     ))
 }
 
+/// The identities and policies of the document in force.
+fn known(snapshot: &Snapshot) -> (&[IdentityEntry], &[PolicyEntry]) {
+    match &snapshot.index {
+        LiveIndex::Read { content, .. } => (content.identities.as_slice(), content.policies.as_slice()),
+        LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => (&[], &[]),
+    }
+}
+
 /// Takes back what the document in force does not have yet. Removals always go out, and a Deny that is in force stays.
 fn refuse_additions(
     snapshot: &Snapshot,
@@ -281,13 +350,9 @@ fn refuse_additions(
     identities: &mut BTreeMap<String, Identity>,
     policies: &mut BTreeMap<String, Judged>,
     new_denials: NewDenials,
-    excess: &str,
+    refusal: &Verdict,
 ) {
-    let (known_identities, known_policies) = match &snapshot.index {
-        LiveIndex::Read { content, .. } => (content.identities.as_slice(), content.policies.as_slice()),
-        LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => (&[][..], &[][..]),
-    };
-    let refusal = Verdict::no(reasons::LIMIT_EXCEEDED, excess);
+    let (known_identities, known_policies) = known(snapshot);
     for (uid, identity) in identities {
         let is_new = identity
             .entry
@@ -311,8 +376,14 @@ fn refuse_additions(
     }
 }
 
-fn next_state(state: State, identities: &BTreeMap<String, Identity>, policies: &BTreeMap<String, Judged>) -> State {
+fn next_state(
+    state: State,
+    identities: &BTreeMap<String, Identity>,
+    users: &Users,
+    policies: &BTreeMap<String, Judged>,
+) -> State {
     State {
+        users: users.state.clone(),
         usernames: identities
             .iter()
             .filter(|(_, identity)| identity.holds_username)

@@ -3,11 +3,11 @@
 //! Stand-alone it is one YAML file with the content inside. In a cluster the index and the packed content are two keys
 //! of a Secret (see [`crate::pack`]).
 
-use registry_policy::{Action, Effect, Mode, Role, Subject};
+use registry_policy::{Action, Attributes, Effect, Mode, Role, ServiceAccountName, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError, MAX_REVISION};
-use crate::{Cors, DurationText, PasswordHash, Problem, SizeText};
+use crate::{Challenge, Cors, DurationText, PasswordHash, Problem, ServiceAccountTokens, SizeText};
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
 /// is not kept beside the index.
@@ -69,6 +69,19 @@ pub struct AccessContent {
     /// `-Proto`, `-Host` and `-Port` is believed, and what others say is not. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<String>,
+    /// A header in which trusted proxies name who has signed in with them, such as `X-Forwarded-User`. It counts where a
+    /// request has no `Authorization`, and is ignored from everybody else. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_header: Option<String>,
+    /// Networks that clients may come from; others are answered with 403 whoever they are. None: from everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_source_ranges: Vec<String>,
+    /// How clients are asked to sign in. Default `Bearer`.
+    #[serde(default, skip_serializing_if = "Challenge::is_default")]
+    pub challenge: Challenge,
+    /// The realm of a `Basic` challenge, which browsers show. Default: the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_realm: Option<String>,
     /// The registry's own tokens.
     #[serde(default)]
     pub token: TokenSettings,
@@ -81,6 +94,9 @@ pub struct AccessContent {
     /// Whether anybody may delete anything, whatever policies say. Default `Enabled`.
     #[serde(default, skip_serializing_if = "Deletion::is_default")]
     pub deletion: Deletion,
+    /// Which tokens of a cluster's ServiceAccounts are accepted. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<ServiceAccountTokens>,
     /// Who may sign in. Usernames are unique.
     #[serde(default)]
     pub identities: Vec<IdentityEntry>,
@@ -227,6 +243,13 @@ pub struct IdentityEntry {
     /// Groups that policies may name.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Facts about the identity that policies may use, each a list of texts.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
+    /// Whether a changed password ends the tokens that were given for the old one, too. Default false: they live out their
+    /// lifetime, because most clients do not ask for another in the middle of a push.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub revoke_tokens_on_change: bool,
     /// Whether the identity belongs to the Registry's own namespace. Default true.
     #[serde(default = "default_home")]
     pub home: bool,
@@ -237,10 +260,18 @@ pub struct IdentityEntry {
     /// The passwords that are accepted. None: nobody can sign in under this name with a password.
     #[serde(default)]
     pub passwords: Vec<PasswordEntry>,
+    /// ServiceAccounts whose tokens sign in as this identity; each at most once in a document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_accounts: Vec<ServiceAccountName>,
     /// Tokens made under an earlier revision than this are refused, so that a token does not come back to life with its
     /// identity. Default 0.
     #[serde(default)]
     pub tokens_from: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 const fn default_home() -> bool {
@@ -248,6 +279,31 @@ const fn default_home() -> bool {
 }
 
 impl IdentityEntry {
+    /// An identity that the document does not list: somebody else has vouched for its name, and that is all it has.
+    pub fn guest(username: &str) -> Self {
+        Self {
+            username: username.to_owned(),
+            uid: None,
+            groups: Vec::new(),
+            attributes: Attributes::new(),
+            revoke_tokens_on_change: false,
+            home: false,
+            not_after: None,
+            passwords: Vec::new(),
+            service_accounts: Vec::new(),
+            tokens_from: 0,
+        }
+    }
+
+    /// An identity of the Registry's own that has nothing but a password.
+    pub fn with_password(username: &str, hash: PasswordHash) -> Self {
+        Self {
+            home: true,
+            passwords: vec![PasswordEntry { hash, not_after: None }],
+            ..Self::guest(username)
+        }
+    }
+
     /// Whether anybody can sign in as this identity at an instant.
     pub fn is_in_force(&self, at: jiff::Timestamp) -> bool {
         self.not_after.is_none_or(|end| at < end)

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use http::{HeaderName, header};
 use ipnet::IpNet;
-use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, Rule, Window};
+use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, Rule, ServiceAccountName, Window};
 
 use crate::{AccessContent, IdentityEntry, PolicyEntry, Problem, RuleEntry, TokenSettings};
 
@@ -18,7 +19,12 @@ pub struct Access {
     pub policies: PolicySet,
     /// The networks of proxies that are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The networks that clients may come from; none stands for all.
+    pub allowed_sources: Vec<IpNet>,
+    /// The header in which trusted proxies name who has signed in.
+    pub user_header: Option<HeaderName>,
     by_username: HashMap<String, usize>,
+    by_account: HashMap<ServiceAccountName, usize>,
 }
 
 impl Access {
@@ -35,25 +41,53 @@ impl Access {
                 ..problem
             }));
         }
-        let trusted_proxies = parse_networks(&content.trusted_proxies).unwrap_or_else(|found| {
-            problems.extend(found.into_iter().map(|problem| Problem {
-                path: format!("trustedProxies{}", problem.path),
-                ..problem
-            }));
-            Vec::new()
+        let mut networks = |field: &str, texts: &[String]| {
+            parse_networks(texts).unwrap_or_else(|found| {
+                problems.extend(found.into_iter().map(|problem| Problem {
+                    path: format!("{field}{}", problem.path),
+                    ..problem
+                }));
+                Vec::new()
+            })
+        };
+        let trusted_proxies = networks("trustedProxies", &content.trusted_proxies);
+        let allowed_sources = networks("allowedSourceRanges", &content.allowed_source_ranges);
+        let user_header = content.user_header.as_deref().map(parse_user_header).transpose();
+        let user_header = user_header.unwrap_or_else(|message| {
+            problems.push(Problem::new("userHeader", message));
+            None
         });
+        if user_header.is_some() && content.trusted_proxies.is_empty() {
+            let message = "name the proxies that may send it in `trustedProxies`; from nobody else it counts";
+            problems.push(Problem::new("userHeader", message));
+        }
         let by_username = check_identities(&content.identities, &mut problems);
+        let by_account = check_accounts(&content.identities, &mut problems);
         let policies = compile_policies(&content.policies, &mut problems);
         if problems.is_empty() {
             Ok(Self {
                 content,
                 policies,
                 trusted_proxies,
+                allowed_sources,
+                user_header,
                 by_username,
+                by_account,
             })
         } else {
             Err(problems)
         }
+    }
+
+    /// The identity that names a ServiceAccount.
+    pub(crate) fn identity_of_account(&self, namespace: &str, name: &str) -> Option<&IdentityEntry> {
+        let account = ServiceAccountName {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        self.by_account
+            .get(&account)
+            .map(|&index| &self.content.identities[index])
     }
 
     /// The identity that signs in as `username`.
@@ -62,6 +96,23 @@ impl Access {
             .get(username)
             .map(|&index| &self.content.identities[index])
     }
+}
+
+/// Reads the name of the header in which proxies name who has signed in.
+///
+/// # Errors
+/// Where it is none, or one that means something else already.
+pub fn parse_user_header(name: &str) -> Result<HeaderName, String> {
+    const TAKEN: [HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::HOST, header::FORWARDED];
+    let parsed = name.parse::<HeaderName>();
+    let parsed =
+        parsed.map_err(|_| format!("`{name}` is no name of a header: write for example `X-Forwarded-User`"))?;
+    if TAKEN.contains(&parsed) {
+        return Err(format!(
+            "`{name}` means something else already: use for example `X-Forwarded-User`"
+        ));
+    }
+    Ok(parsed)
 }
 
 /// Reads networks as people write them.
@@ -108,6 +159,22 @@ fn check_identities(identities: &[IdentityEntry], problems: &mut Vec<Problem>) -
         }
     }
     by_username
+}
+
+fn check_accounts(identities: &[IdentityEntry], problems: &mut Vec<Problem>) -> HashMap<ServiceAccountName, usize> {
+    let mut by_account = HashMap::new();
+    for (index, identity) in identities.iter().enumerate() {
+        for (position, account) in identity.service_accounts.iter().enumerate() {
+            if let Some(first) = by_account.insert(account.clone(), index) {
+                let (namespace, name) = (&account.namespace, &account.name);
+                problems.push(Problem::new(
+                    format!("identities[{index}].serviceAccounts[{position}]"),
+                    format!("ServiceAccount `{namespace}/{name}` is named by identities[{first}] already"),
+                ));
+            }
+        }
+    }
+    by_account
 }
 
 fn compile_policies(entries: &[PolicyEntry], problems: &mut Vec<Problem>) -> PolicySet {

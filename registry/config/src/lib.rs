@@ -9,14 +9,17 @@
 
 mod access;
 mod certificate;
+mod challenge;
 mod compile;
 mod cors;
 mod document;
 mod duration;
+mod htpasswd;
 mod observe;
 mod password;
 mod problem;
 mod server;
+mod service_accounts;
 mod size;
 mod slots;
 
@@ -25,13 +28,16 @@ pub use access::{
     PasswordEntry, PolicyEntry, RuleEntry, TokenKey, TokenSettings,
 };
 pub use certificate::{Certificate, InvalidTlsPair, TlsPair};
-pub use compile::{Access, parse_networks};
+pub use challenge::Challenge;
+pub use compile::{Access, parse_networks, parse_user_header};
 pub use cors::Cors;
 pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};
 pub use duration::{DurationText, InvalidDuration};
+pub use htpasswd::{BadLine, Htpasswd, HtpasswdProblem};
 pub use observe::{Audit, Traces};
-pub use password::{HashCost, InvalidPasswordHash, PasswordHash};
+pub use password::{HashCost, HashMemory, InvalidPasswordHash, PasswordHash};
 pub use problem::Problem;
 pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads};
+pub use service_accounts::{AccountHolder, ServiceAccountTokens};
 pub use size::{InvalidSize, SizeText};
 pub use slots::{CONTENT_KEY, INDEX_KEY, MAX_CONTENT_BYTES, PackError, digest_of, index_from_secret, pack};

@@ -1,6 +1,7 @@
 //! CEL conditions: parsed and checked once, evaluated per request.
 
 mod check;
+mod compiled;
 mod environment;
 mod limits;
 mod parse;
@@ -11,9 +12,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use cel::common::types::CelBool;
-use cel::{Context, IdedExpr, Value};
+use cel::{Context, Value};
 
 use crate::facts::{Facts, Variables};
+use compiled::Compiled;
 
 /// A condition over the [`vocabulary`](crate::vocabulary) that was parsed and checked. Cloning is cheap.
 ///
@@ -27,7 +29,7 @@ pub struct Expression(Arc<Inner>);
 
 struct Inner {
     source: Box<str>,
-    root: IdedExpr,
+    compiled: Compiled,
 }
 
 impl Expression {
@@ -42,10 +44,10 @@ impl Expression {
     ///
     /// The first thing that is wrong with the text, and where.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        let root = parse::parse(source)?;
+        let compiled = parse::parse(source)?;
         Ok(Self(Arc::new(Inner {
             source: source.into(),
-            root,
+            compiled,
         })))
     }
 
@@ -57,10 +59,11 @@ impl Expression {
     /// Whether the condition holds; otherwise what kept it from being evaluated. What that means is up to the effect
     /// of the policy.
     pub(crate) fn evaluate(&self, facts: &Facts<'_>) -> Result<bool, String> {
-        let variables = Variables::new(facts);
+        let Compiled { root, patterns } = &self.0.compiled;
+        let variables = Variables::new(facts, patterns);
         let mut context = Context::with_env(environment::shared());
         context.set_variable_resolver(&variables);
-        let value = Value::resolve_val(&self.0.root, &context).map_err(|error| environment::describe(&error))?;
+        let value = Value::resolve_val(root, &context).map_err(|error| environment::describe(&error))?;
         match value.downcast_ref::<CelBool>() {
             Some(holds) => Ok(*holds.inner()),
             None => Err(format!(

@@ -2,9 +2,11 @@
 
 mod view;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use view::{Facts, Variables};
 
@@ -14,19 +16,67 @@ use crate::Action;
 /// evaluation may grow with the product of their lengths.
 pub const MAX_LIST_LENGTH: usize = 256;
 
-/// Who is asking.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Facts about an identity that its owner chose, each a list of texts.
+pub type Attributes = BTreeMap<String, Vec<String>>;
+
+/// Who is asking. The default is an anonymous caller of whom nothing is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Caller<'a> {
     /// The identity that the request was authenticated as; none for an anonymous caller.
     pub identity: Option<Identity<'a>>,
     /// The address that the request came from, after trusted proxies; none where it is not known.
     pub client_ip: Option<IpAddr>,
+    /// The client certificate of the connection, where there is one: `identity.certificate`.
+    pub certificate: Option<&'a Certificate>,
+    /// The OIDC token that the request came with, where there is one: `identity.oidc`.
+    pub oidc: Option<&'a Oidc>,
+    /// The ServiceAccount whose token the request came with, where there is one: `identity.service_account`.
+    pub service_account: Option<&'a ServiceAccount>,
     /// When it came, by the registry's clock.
     pub at: Timestamp,
 }
 
+/// What a client certificate says of its holder.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Certificate {
+    /// The common names of the subject: `common_names`.
+    pub common_names: Vec<String>,
+    /// The organizations of the subject: `organizations`.
+    pub organizations: Vec<String>,
+    /// The DNS names among the subject alternative names: `dns_names`.
+    pub dns_names: Vec<String>,
+    /// The URIs among the subject alternative names: `uris`.
+    pub uris: Vec<String>,
+}
+
+/// A verified OIDC token.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Oidc {
+    /// The name of the issuer in the Registry: `provider_name`.
+    pub provider_name: String,
+    /// The URL of the issuer.
+    pub issuer: String,
+    /// Whom the token is about, as its issuer names them.
+    pub subject: String,
+    /// All claims: `claims`.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A ServiceAccount of the cluster, shown by a verified token.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ServiceAccount {
+    /// Its namespace: `namespace`.
+    pub namespace: String,
+    /// Its name: `name`.
+    pub name: String,
+    /// The Pod that the token is bound to, if any: `pod`.
+    pub pod: Option<String>,
+    /// The Node that the token is bound to, if any: `node`.
+    pub node: Option<String>,
+}
+
 /// An identity, as the access document describes it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Identity<'a> {
     /// What stays the same when the username is given to somebody else: `identity.id`.
     pub id: &'a str,
@@ -34,6 +84,8 @@ pub struct Identity<'a> {
     pub username: &'a str,
     /// The groups: `identity.groups`.
     pub groups: &'a [String],
+    /// The attributes, each a list of texts: `identity.attributes`.
+    pub attributes: Option<&'a Attributes>,
     /// Whether the identity belongs to the Registry's own namespace.
     pub home: bool,
 }

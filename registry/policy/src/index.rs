@@ -51,10 +51,8 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::{AnySubject, Identity};
+    use crate::{AnySubject, Identity, Oidc, OidcSubject, ServiceAccount, ServiceAccountName};
 
     type Entry = (Vec<Subject>, Vec<RepositoryPattern>);
 
@@ -62,6 +60,9 @@ mod tests {
         let subject = prop_oneof![
             select(vec!["a", "b"]).prop_map(|name| Subject::Identity(name.to_owned())),
             select(vec!["a", "b"]).prop_map(|name| Subject::Group(name.to_owned())),
+            ("[ab]", "[ab]")
+                .prop_map(|(namespace, name)| Subject::ServiceAccount(ServiceAccountName { namespace, name })),
+            ("[ab]", "[ab]").prop_map(|(issuer, subject)| Subject::OidcSubject(OidcSubject { issuer, subject })),
             select(AnySubject::ALL.to_vec()).prop_map(Subject::Any),
         ];
         let segment = select(vec!["a", "b", "aa", "ab", "*", "a*", "*a", "a*b", "*a*", "b*b*a"]);
@@ -79,10 +80,24 @@ mod tests {
             username in proptest::option::of("[ab]"),
             groups in vec("[ab]", 0..3),
             home: bool,
+            account in proptest::option::of(("[ab]", "[ab]")),
+            subject in proptest::option::of(("[ab]", "[ab]")),
             repository in proptest::option::of("[ab]{1,3}(/[ab]{1,3}){0,3}"),
         ) {
-            let identity = username.as_deref().map(|username| Identity { id: "", username, groups: &groups, home });
-            let caller = Caller { identity, client_ip: None , at: Timestamp::UNIX_EPOCH};
+            let identity = username.as_deref().map(|username| Identity {
+                username,
+                groups: &groups,
+                home,
+                ..Identity::default()
+            });
+            let account = account.map(|(namespace, name)| ServiceAccount { namespace, name, ..ServiceAccount::default() });
+            let oidc = subject.map(|(issuer, subject)| Oidc { issuer, subject, ..Oidc::default() });
+            let caller = Caller {
+                identity,
+                service_account: account.as_ref(),
+                oidc: oidc.as_ref(),
+                ..Caller::default()
+            };
             let mut index = Index::default();
             for (rule, (subjects, patterns)) in (0..).zip(&entries) {
                 index.insert(rule, subjects, patterns);

@@ -6,16 +6,41 @@ use crate::Caller;
 
 /// One entry of a policy's subjects; a policy applies to a caller whom any of its entries matches.
 ///
-/// Written as `{identity: ci}`, `{group: team-a}` or `{any: Authenticated}`.
+/// Written as `{identity: ci}`, `{group: team-a}`, `{serviceAccount: {namespace: ci, name: builder}}`,
+/// `{oidcSubject: {issuer: 'https://id.example.com', subject: 4f2a}}` or `{any: Authenticated}`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Subject {
     /// The identity of this username, compared exactly.
     Identity(String),
     /// Every identity that has this group, compared exactly.
     Group(String),
+    /// Whoever came with a token of this ServiceAccount, whichever identity that is.
+    ServiceAccount(ServiceAccountName),
+    /// Whoever came with a token about this subject, whichever identity that is.
+    OidcSubject(OidcSubject),
     /// A class of callers.
     Any(AnySubject),
+}
+
+/// Names a ServiceAccount of the cluster.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceAccountName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Names somebody whom an OIDC issuer knows.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcSubject {
+    /// The URL of the issuer, exactly as its tokens have it.
+    pub issuer: String,
+    /// The `sub` of its tokens.
+    pub subject: String,
 }
 
 /// A class of callers that needs no name.
@@ -43,6 +68,12 @@ impl Subject {
                 .identity
                 .as_ref()
                 .is_some_and(|identity| identity.groups.contains(group)),
+            Self::ServiceAccount(account) => caller
+                .service_account
+                .is_some_and(|found| (&found.namespace, &found.name) == (&account.namespace, &account.name)),
+            Self::OidcSubject(wanted) => caller
+                .oidc
+                .is_some_and(|found| (&found.issuer, &found.subject) == (&wanted.issuer, &wanted.subject)),
             Self::Any(class) => class.matches(caller),
         }
     }
@@ -65,10 +96,8 @@ impl AnySubject {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::Identity;
+    use crate::{Identity, Oidc, ServiceAccount};
 
     fn subject(json: &str) -> Subject {
         serde_json::from_str(json).unwrap()
@@ -83,31 +112,60 @@ mod tests {
                 username,
                 groups: &groups,
                 home,
+                ..Identity::default()
             }),
-            client_ip: None,
-            at: Timestamp::UNIX_EPOCH,
+            ..Caller::default()
         };
+        let (account, oidc) = (
+            ServiceAccount {
+                namespace: "ci".to_owned(),
+                name: "builder".to_owned(),
+                ..ServiceAccount::default()
+            },
+            Oidc {
+                issuer: "https://id.example".to_owned(),
+                subject: "4f2a".to_owned(),
+                ..Oidc::default()
+            },
+        );
         let callers = [
             ("home", identity("ci", true)),
             ("admitted", identity("tenant.ci", false)),
+            ("anonymous", Caller::default()),
             (
-                "anonymous",
+                "pod",
                 Caller {
-                    identity: None,
-                    client_ip: None,
-                    at: Timestamp::UNIX_EPOCH,
+                    service_account: Some(&account),
+                    ..identity("sa", false)
+                },
+            ),
+            (
+                "person",
+                Caller {
+                    oidc: Some(&oidc),
+                    ..identity("oidc", false)
                 },
             ),
         ];
         let table = [
             (r#"{"identity": "ci"}"#, "home"),
             (r#"{"identity": "c"}"#, ""),
-            (r#"{"group": "team-a"}"#, "home admitted"),
+            (r#"{"group": "team-a"}"#, "home admitted pod person"),
             (r#"{"group": "team-b"}"#, ""),
             (r#"{"any": "Home"}"#, "home"),
-            (r#"{"any": "Authenticated"}"#, "home admitted"),
+            (r#"{"any": "Authenticated"}"#, "home admitted pod person"),
             (r#"{"any": "Anonymous"}"#, "anonymous"),
-            (r#"{"any": "Everyone"}"#, "home admitted anonymous"),
+            (r#"{"any": "Everyone"}"#, "home admitted anonymous pod person"),
+            (r#"{"serviceAccount": {"namespace": "ci", "name": "builder"}}"#, "pod"),
+            (r#"{"serviceAccount": {"namespace": "cd", "name": "builder"}}"#, ""),
+            (
+                r#"{"oidcSubject": {"issuer": "https://id.example", "subject": "4f2a"}}"#,
+                "person",
+            ),
+            (
+                r#"{"oidcSubject": {"issuer": "https://id.example/", "subject": "4f2a"}}"#,
+                "",
+            ),
         ];
         for (json, want) in table {
             let got: Vec<_> = callers
@@ -127,6 +185,8 @@ mod tests {
             r#"{"user": "a"}"#,
             r#"{"any": "authenticated"}"#,
             r#"{"identity": null}"#,
+            r#"{"serviceAccount": {"name": "builder"}}"#,
+            r#"{"oidcSubject": {"subject": "4f2a"}}"#,
         ] {
             assert!(serde_json::from_str::<Subject>(json).is_err(), "{json}");
         }

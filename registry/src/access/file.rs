@@ -1,21 +1,31 @@
-//! The access document as a file: read at start, and again whenever it changes.
+//! The access document as a file, and a user file beside it: read at start, and again whenever one changes.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use registry_config::{Access, AccessIndex, DocumentError, digest_of};
+use registry_config::{Access, AccessIndex, DocumentError, Htpasswd, IdentityEntry, digest_of};
 
 use super::{Current, Snapshot, state};
 use crate::position;
+use crate::token::Key;
 use crate::watch::Watch;
 
-/// Why the file is not in force.
+/// Where a registry that stands alone has its access document.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// The document, with its content inside.
+    pub document: PathBuf,
+    /// A file of users and their bcrypt hashes as `htpasswd -B` writes it. Who stands in both is who the document says.
+    pub htpasswd: Option<PathBuf>,
+}
+
+/// Why the files are not in force.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
-    #[error("cannot read the access document `{}`", path.display())]
+    /// One of them cannot be read.
+    #[error("cannot read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -23,7 +33,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// It is not an access document, or one with invalid values.
+    /// The document is not an access document, or one with invalid values.
     #[error("the access document is refused:\n{}", lines.join("\n"))]
     Refused {
         /// Each problem, with file, line and column.
@@ -33,29 +43,47 @@ pub enum Error {
     },
 }
 
-/// Reads and checks an access document that has its content inside.
-///
-/// # Errors
-/// Where there is any problem; then all of them are listed.
-pub fn read(path: &Path, own_key: &Arc<crate::token::Key>) -> Result<Snapshot, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(path, &text, own_key)
+/// What the files hold.
+pub struct Contents {
+    /// The document, ready to be put in force.
+    pub snapshot: Snapshot,
+    /// What is wrong with lines of the user file; their users cannot sign in, and everybody else can.
+    pub bad_users: Vec<String>,
 }
 
-fn parse(path: &Path, text: &str, own_key: &Arc<crate::token::Key>) -> Result<Snapshot, Error> {
-    snapshot(text, own_key).map_err(|document| Error::Refused {
-        lines: position::describe(path, text, "content.", &document),
+/// Reads and checks the files.
+///
+/// # Errors
+/// Where there is any problem with the document; then all of them are listed.
+pub fn read(files: &Files, own_key: &Arc<Key>) -> Result<Contents, Error> {
+    let text = read_text(&files.document)?;
+    let users = files.htpasswd.as_deref().map(read_text).transpose()?;
+    let users = users.map(|text| Htpasswd::parse(&text)).unwrap_or_default();
+    let mut bad_users: Vec<String> = users.problems.iter().map(ToString::to_string).collect();
+    let parsed = parse(&text, users, &mut bad_users, own_key);
+    let snapshot = parsed.map_err(|document| Error::Refused {
+        lines: position::describe(&files.document, &text, "content.", &document),
         document,
+    })?;
+    Ok(Contents { snapshot, bad_users })
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
     })
 }
 
-fn snapshot(text: &str, own_key: &Arc<crate::token::Key>) -> Result<Snapshot, DocumentError> {
+fn parse(
+    text: &str,
+    users: Htpasswd,
+    bad_users: &mut Vec<String>,
+    own_key: &Arc<Key>,
+) -> Result<Snapshot, DocumentError> {
     let mut index = AccessIndex::parse(text)?;
     let missing = || DocumentError::Incomplete("`content` is missing: a file has its content inside".to_owned());
-    let content = index.content.take().ok_or_else(missing)?;
+    let mut content = index.content.take().ok_or_else(missing)?;
     let found = digest_of(&content);
     match &index.digest {
         Some(expected) if *expected != found => {
@@ -66,45 +94,67 @@ fn snapshot(text: &str, own_key: &Arc<crate::token::Key>) -> Result<Snapshot, Do
         }
         Some(_) | None => {}
     }
+    for (username, hash) in users.users {
+        if content.identities.iter().any(|identity| identity.username == username) {
+            bad_users.push(format!(
+                "user `{username}` stands in the access document, too: what stands there counts"
+            ));
+        } else {
+            content.identities.push(IdentityEntry::with_password(&username, hash));
+        }
+    }
+    // What is in force is told from what was by all of it.
+    index.digest = None;
     let access = Access::compile(content).map_err(DocumentError::Invalid)?;
     Snapshot::new(&index, access, own_key)
 }
 
-/// Puts the document at `path` in force.
+/// Puts what the files say in force.
 ///
 /// # Errors
 /// Where it is refused; nothing has changed then.
-pub async fn load(path: &Path, current: &Current) -> Result<(), Error> {
-    let (path, own_key) = (path.to_owned(), current.own_key().clone());
-    let snapshot = super::compile(move || read(&path, &own_key)).await?;
-    current.enforce(snapshot);
-    current.report();
+pub async fn load(files: &Files, current: &Current) -> Result<(), Error> {
+    let (files, own_key) = (files.clone(), current.own_key().clone());
+    let contents = super::compile(move || read(&files, &own_key)).await?;
+    enforce(contents, current);
     Ok(())
 }
 
-/// Puts each later version of the document at `path` in force, for as long as the process runs. A version that is
-/// refused is logged and changes nothing.
-pub async fn follow(path: PathBuf, current: Arc<Current>) {
-    let mut watch = Watch::new(vec![path.clone()]);
+/// Puts each later version of the files in force, for as long as the process runs. A version that is refused is logged
+/// and changes nothing.
+pub async fn follow(files: Files, current: Arc<Current>) {
+    let mut watch = Watch::new(
+        [Some(files.document.clone()), files.htpasswd.clone()]
+            .into_iter()
+            .flatten()
+            .collect(),
+    );
     loop {
         watch.changed().await;
-        reload(&path, &current).await;
+        reload(&files, &current).await;
     }
 }
 
-async fn reload(path: &Path, current: &Arc<Current>) {
-    let (read_path, own_key) = (path.to_owned(), current.own_key().clone());
-    match super::compile(move || read(&read_path, &own_key)).await {
-        Ok(snapshot) => {
-            let known = current.snapshot();
-            let same = known
-                .is_some_and(|known| (known.revision(), known.digest()) == (snapshot.revision(), snapshot.digest()));
+fn enforce(contents: Contents, current: &Current) {
+    for line in &contents.bad_users {
+        tracing::warn!("in the user file: {line}");
+    }
+    current.enforce(contents.snapshot);
+    current.report();
+}
+
+async fn reload(files: &Files, current: &Arc<Current>) {
+    let (read_files, own_key) = (files.clone(), current.own_key().clone());
+    match super::compile(move || read(&read_files, &own_key)).await {
+        Ok(contents) => {
+            let (known, found) = (current.snapshot(), &contents.snapshot);
+            let same =
+                known.is_some_and(|known| (known.revision(), known.digest()) == (found.revision(), found.digest()));
             if same {
                 current.clear_refusal();
-                tracing::info!(path = %path.display(), "the access document is the one in force");
+                tracing::info!(path = %files.document.display(), "the access document is the one in force");
             } else {
-                current.enforce(snapshot);
-                current.report();
+                enforce(contents, current);
             }
         }
         Err(Error::Refused { lines, document }) => {
@@ -114,8 +164,8 @@ async fn reload(path: &Path, current: &Arc<Current>) {
             current.refuse(None, state::reason(&document));
         }
         Err(Error::Read { path, source }) => {
-            tracing::error!(path = %path.display(), error = %source, "cannot read the access document, the previous one stays in force");
-            current.refuse(None, "the file cannot be read".to_owned());
+            tracing::error!(path = %path.display(), error = %source, "cannot read the file; what was in force stays");
+            current.refuse(None, "a file cannot be read".to_owned());
         }
     }
 }

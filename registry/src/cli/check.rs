@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
         problems.extend(server_problems(path)?);
     }
     if let Some(path) = &arguments.access {
-        problems.extend(access_problems(path)?);
+        problems.extend(access_problems(path, arguments.htpasswd.as_deref())?);
     }
     let mut output = io::stdout().lock();
     for problem in &problems {
@@ -58,10 +58,21 @@ pub(super) fn server_config(text: &str) -> Result<ServerConfig, DocumentError> {
     Ok(config)
 }
 
-fn access_problems(path: &Path) -> anyhow::Result<Vec<String>> {
+fn access_problems(document: &Path, htpasswd: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let own_key = Arc::new(Key::generate()?);
-    match file::read(path, &own_key) {
-        Ok(_) => Ok(Vec::new()),
+    let files = file::Files {
+        document: document.to_owned(),
+        htpasswd: htpasswd.map(Path::to_owned),
+    };
+    match file::read(&files, &own_key) {
+        Ok(contents) => {
+            let file = htpasswd.map(|path| path.display().to_string()).unwrap_or_default();
+            Ok(contents
+                .bad_users
+                .iter()
+                .map(|line| format!("{file}: {line}"))
+                .collect())
+        }
         Err(file::Error::Refused { lines, .. }) => Ok(lines),
         Err(error @ file::Error::Read { .. }) => Err(error.into()),
     }

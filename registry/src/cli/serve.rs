@@ -24,8 +24,9 @@ use crate::password::Passwords;
 use crate::server::{Limits, Server};
 use crate::service::Service;
 use crate::store::{FilesystemStore, Measured, Store};
+use crate::throttle::Throttle;
 use crate::tls::Certificates;
-use crate::token::{Key, Tokens};
+use crate::token::{Key, ServiceAccounts, Tokens};
 use crate::traces::Traces;
 use crate::{logging, position};
 
@@ -37,7 +38,7 @@ pub(super) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let config = read_config(&arguments.config)?;
     let traces = config.traces.as_ref().map(Traces::start).transpose()?;
     logging::start(arguments.log_format, traces.as_ref());
-    let source = source(&config, arguments.access)?;
+    let source = source(&config, arguments.access, arguments.htpasswd)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
@@ -61,7 +62,7 @@ pub(super) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
 
 /// Where the access document comes from.
 enum Source {
-    File(PathBuf),
+    Files(file::Files),
     Secret(AccessSecret),
 }
 
@@ -78,10 +79,10 @@ pub(super) fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
     })
 }
 
-fn source(config: &ServerConfig, access: Option<PathBuf>) -> anyhow::Result<Source> {
+fn source(config: &ServerConfig, access: Option<PathBuf>, htpasswd: Option<PathBuf>) -> anyhow::Result<Source> {
     match (&config.access_secret, access) {
         (Some(secret), None) => Ok(Source::Secret(secret.clone())),
-        (None, Some(path)) => Ok(Source::File(path)),
+        (None, Some(document)) => Ok(Source::Files(file::Files { document, htpasswd })),
         (Some(_), Some(_)) => {
             bail!("the server document names an `accessSecret`: leave out `--access`, or the one in the document")
         }
@@ -134,7 +135,9 @@ async fn serve(
     let authenticator = Authenticator {
         current,
         passwords,
+        throttle: Throttle::default(),
         tokens: Tokens::default(),
+        service_accounts: ServiceAccounts::default(),
         metrics,
     };
     let readings = config.limits.requests_per_identity.get() as usize;
@@ -164,9 +167,9 @@ async fn serve(
 /// Reads the access document and begins to follow it. A file must be right at the start; a Secret may come later.
 async fn follow(source: Source, current: &Arc<Current>) -> anyhow::Result<JoinHandle<()>> {
     match source {
-        Source::File(path) => {
-            file::load(&path, current).await?;
-            Ok(tokio::spawn(file::follow(path, current.clone())))
+        Source::Files(files) => {
+            file::load(&files, current).await?;
+            Ok(tokio::spawn(file::follow(files, current.clone())))
         }
         Source::Secret(settings) => Ok(tokio::spawn(secret::follow(settings, current.clone(), secret::client))),
     }

@@ -10,7 +10,7 @@ use crate::authenticate::{Credentials, Proof};
 use crate::authorize::{Authorized, Context};
 use crate::body::{self, CollectError, RequestBody, ResponseBody};
 use crate::error::Error;
-use crate::token::{AccessClaim, Grant, Scope, ScopeTarget, Tokens};
+use crate::token::{AccessClaim, Grant, Holder, Scope, ScopeTarget, Tokens};
 
 /// The largest form in bytes: a password, which may be a token itself, and some scopes.
 const LARGEST_FORM: usize = 64 * 1024;
@@ -99,10 +99,27 @@ pub(crate) fn issue(
     let granted: Vec<Scope> = scopes.iter().filter_map(|scope| grant(context, scope)).collect();
     let access = granted.iter().map(claim).collect();
     let holder = match &context.principal().proof {
-        Proof::Password(credential) => context.identity().map(|identity| (identity, credential.as_str())),
-        Proof::Nothing | Proof::Token(_) => None,
+        Proof::Password(credential) => context.identity().map(|identity| Holder {
+            identity,
+            credential,
+            account: None,
+            ends: None,
+        }),
+        Proof::Account { expires } => context.identity().map(|identity| Holder {
+            identity,
+            credential: "serviceaccount",
+            account: context.caller().service_account,
+            ends: Some(*expires),
+        }),
+        // A proxy that lets people sign in sends its word with each request; nobody needs a token for that.
+        Proof::Nothing | Proof::Proxy | Proof::Token(_) => None,
     };
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let lifetime = context.snapshot().access().content.token.lifetime.get().as_secs();
+    let left = holder
+        .and_then(|holder| holder.ends)
+        .map(|end| end.saturating_sub(seconds));
+    let expires_in = left.map_or(lifetime, |left| left.min(lifetime));
     let token = tokens
         .issue(context.snapshot(), holder, access, seconds)
         .map_err(Error::Sign)?;
@@ -111,7 +128,7 @@ pub(crate) fn issue(
         "token": token,
         "access_token": token,
         "scope": scope,
-        "expires_in": context.snapshot().access().content.token.lifetime.get().as_secs(),
+        "expires_in": expires_in,
         "issued_at": now.strftime("%FT%TZ").to_string(),
     }));
     response

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest as _, Sha256, Sha512};
+use aws_lc_rs::digest::{Context, SHA256, SHA512};
 
 /// An algorithm whose digests the registry accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,55 +111,44 @@ impl fmt::Display for Digest {
 
 /// Computes a digest from content that arrives piece by piece.
 #[derive(Clone)]
-pub enum Hasher {
-    /// SHA-256.
-    Sha256(Sha256),
-    /// SHA-512.
-    Sha512(Sha512),
+pub struct Hasher {
+    algorithm: Algorithm,
+    context: Context,
 }
 
 impl Hasher {
     /// A hasher that has seen nothing yet.
     pub fn new(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
-            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
-        }
+        let context = match algorithm {
+            Algorithm::Sha256 => Context::new(&SHA256),
+            Algorithm::Sha512 => Context::new(&SHA512),
+        };
+        Self { algorithm, context }
     }
 
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Sha256(_) => Algorithm::Sha256,
-            Self::Sha512(_) => Algorithm::Sha512,
-        }
+        self.algorithm
     }
 
     /// Takes the next piece.
     pub fn update(&mut self, piece: &[u8]) {
-        match self {
-            Self::Sha256(hasher) => hasher.update(piece),
-            Self::Sha512(hasher) => hasher.update(piece),
-        }
+        self.context.update(piece);
     }
 
     /// The digest of all pieces.
     pub fn finish(self) -> Digest {
-        let algorithm = self.algorithm();
-        let digits = match self {
-            Self::Sha256(hasher) => hex::encode(hasher.finalize()),
-            Self::Sha512(hasher) => hex::encode(hasher.finalize()),
-        };
+        let digits = hex::encode(self.context.finish());
         Digest {
-            algorithm,
-            text: format!("{}:{digits}", algorithm.as_str()),
+            algorithm: self.algorithm,
+            text: format!("{}:{digits}", self.algorithm.as_str()),
         }
     }
 }
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hasher").field(&self.algorithm()).finish()
+        f.debug_tuple("Hasher").field(&self.algorithm).finish()
     }
 }
 

@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
+use registry_config::HashMemory;
 use tokio::sync::oneshot;
 
 /// How much the threads give way to others, on the scale of `nice`.
 const PRIORITY: i32 = 10;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut HashMemory) + Send>;
 
 /// The threads. They end with this.
 #[derive(Debug)]
@@ -38,11 +39,14 @@ impl Hashers {
     }
 
     /// Runs `work` on one of the threads; `None` where it panicked.
-    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+    ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(move || {
+        let job = Box::new(move |memory: &mut HashMemory| {
             // Nobody waits any more where the client has gone away.
-            let _ = answer.send(work());
+            let _ = answer.send(work(memory));
         });
         let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(job);
         sent.ok()?;
@@ -53,10 +57,11 @@ impl Hashers {
 fn work(jobs: &Mutex<Receiver<Job>>) {
     // Linux has a priority for each thread. Where it refuses, the work is done all the same.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), PRIORITY);
+    let mut memory = HashMemory::default();
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         // The panic was reported, and whoever waits sees that there is no answer.
-        let _ = catch_unwind(AssertUnwindSafe(job));
+        let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
     }
 }

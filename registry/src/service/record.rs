@@ -106,6 +106,8 @@ impl Record {
         self.proof = match principal.proof {
             Proof::Nothing => "",
             Proof::Password(_) => "password",
+            Proof::Proxy => "proxy",
+            Proof::Account { .. } => "serviceaccount",
             Proof::Token(_) => "token",
         };
     }

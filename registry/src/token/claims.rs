@@ -1,5 +1,6 @@
 //! [`Claims`]: what a token says.
 
+use registry_policy::ServiceAccount;
 use serde::{Deserialize, Serialize};
 
 use super::Grant;
@@ -29,6 +30,9 @@ pub struct Claims {
     /// Which credential it was given for: a truncated digest of its hash; absent for an anonymous caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cred: Option<String>,
+    /// The ServiceAccount whose token it was given for, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<ServiceAccount>,
     /// What it opens at most.
     pub access: Vec<AccessClaim>,
 }

@@ -3,19 +3,21 @@
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use moka::sync::Cache;
-use registry_config::IdentityEntry;
+use registry_config::{AccountHolder, IdentityEntry};
+use registry_policy::ServiceAccount;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{AccessClaim, Claims};
 use crate::access::Snapshot;
+use crate::password::credential;
 
 /// How many tokens are remembered whose signature was right.
 const REMEMBERED: u64 = 20_000;
 /// How far the clock of another replica may be ahead, in seconds. It counts for the beginning of a token, so that a
 /// fresh one is good on every replica at once, never for its end.
-const CLOCK_SKEW: u64 = 60;
+pub(super) const CLOCK_SKEW: u64 = 60;
 
 /// Why a token is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +40,25 @@ pub enum TokenError {
     /// Its time has not begun.
     #[error("the token is not valid yet")]
     NotYet,
+    /// Nobody of this registry stands for its ServiceAccount.
+    #[error("no identity of this registry names the ServiceAccount of the token")]
+    Unmapped,
     /// Its identity does not exist any more, or its tokens were revoked.
     #[error("the token was revoked")]
     Revoked,
+}
+
+/// Whom a token is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// The identity.
+    pub identity: &'a IdentityEntry,
+    /// The name of the credential that they came with.
+    pub credential: &'a str,
+    /// The ServiceAccount whose token that was, where it was one.
+    pub account: Option<&'a ServiceAccount>,
+    /// When that credential ends, in seconds since 1970, where it does: a token made for it ends no later.
+    pub ends: Option<u64>,
 }
 
 /// Makes and verifies tokens. What it remembers is only that a signature was right under a key; whether that key is
@@ -59,32 +77,34 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    /// Makes a token under the document `snapshot` at the instant `now`, for an identity and the name of its credential,
-    /// or for an anonymous caller.
+    /// Makes a token under the document `snapshot` at the instant `now`, for somebody or for an anonymous
+    /// caller.
     ///
     /// # Errors
     /// Where the key cannot sign.
     pub fn issue(
         &self,
         snapshot: &Snapshot,
-        holder: Option<(&IdentityEntry, &str)>,
+        holder: Option<Holder<'_>>,
         access: Vec<AccessClaim>,
         now: u64,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let content = &snapshot.access().content;
+        let exp = now + content.token.lifetime.get().as_secs();
         let claims = Claims {
             iss: content.issuer.clone(),
             sub: holder
-                .map(|(identity, _)| identity.username.clone())
+                .map(|holder| holder.identity.username.clone())
                 .unwrap_or_default(),
             aud: content.service.clone(),
-            exp: now + content.token.lifetime.get().as_secs(),
+            exp: holder.and_then(|holder| holder.ends).map_or(exp, |end| end.min(exp)),
             nbf: now,
             iat: now,
             jti: Uuid::new_v4().to_string(),
             rev: snapshot.revision(),
-            uid: holder.map(|(identity, _)| uid(identity).to_owned()),
-            cred: holder.map(|(_, credential)| credential.to_owned()),
+            uid: holder.map(|holder| uid(holder.identity).to_owned()),
+            cred: holder.map(|holder| holder.credential.to_owned()),
+            account: holder.and_then(|holder| holder.account.cloned()),
             access,
         };
         let key = snapshot.keys().signing();
@@ -139,7 +159,7 @@ impl Tokens {
         snapshot: &'s Snapshot,
         claims: &Claims,
         now: u64,
-    ) -> Result<Option<&'s IdentityEntry>, TokenError> {
+    ) -> Result<Option<AccountHolder<'s>>, TokenError> {
         let content = &snapshot.access().content;
         if claims.iss != content.issuer || claims.aud != content.service {
             return Err(TokenError::Audience);
@@ -157,7 +177,16 @@ impl Tokens {
                 Err(TokenError::Malformed)
             };
         }
-        let identity = snapshot.access().identity(&claims.sub).ok_or(TokenError::Revoked)?;
+        let holder = match &claims.account {
+            // Who stands for the ServiceAccount now decides, as if its own token came.
+            Some(account) => snapshot.access().account_holder(account),
+            None => snapshot.access().identity(&claims.sub).map(AccountHolder::Identity),
+        };
+        let holder = holder.ok_or(TokenError::Revoked)?;
+        let identity = holder.identity();
+        if identity.username != claims.sub {
+            return Err(TokenError::Revoked);
+        }
         // What cannot be converted was before 1970.
         let is_over = |end: Timestamp| u64::try_from(end.as_second()).map_or(true, |end| end <= now);
         if identity.not_after.is_some_and(is_over) {
@@ -166,7 +195,14 @@ impl Tokens {
         if claims.uid.as_deref() != Some(uid(identity)) || claims.rev < identity.tokens_from {
             return Err(TokenError::Revoked);
         }
-        Ok(Some(identity))
+        let is_listed = |cred: &str| identity.passwords.iter().any(|entry| credential(entry) == cred);
+        if identity.revoke_tokens_on_change
+            && claims.account.is_none()
+            && !claims.cred.as_deref().is_some_and(is_listed)
+        {
+            return Err(TokenError::Revoked);
+        }
+        Ok(Some(holder))
     }
 }
 

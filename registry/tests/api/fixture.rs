@@ -21,7 +21,8 @@ use wharfinger_registry::oci::{self, Digest};
 use wharfinger_registry::password::Passwords;
 use wharfinger_registry::service::Service;
 use wharfinger_registry::store::{FilesystemStore, Owner, Store};
-use wharfinger_registry::token::{Key, Tokens};
+use wharfinger_registry::throttle::Throttle;
+use wharfinger_registry::token::{Key, ServiceAccounts, Tokens};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -131,7 +132,9 @@ impl Registry {
         let authenticator = Authenticator {
             current: current.clone(),
             passwords: Passwords::new(2).unwrap(),
+            throttle: Throttle::default(),
             tokens: Tokens::default(),
+            service_accounts: ServiceAccounts::default(),
             metrics: metrics.clone(),
         };
         let store = Arc::new(FilesystemStore::open(directory.path(), uploads, metrics.store()).unwrap());

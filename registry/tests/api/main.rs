@@ -6,6 +6,8 @@ mod bounds;
 #[cfg(test)]
 mod challenges;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod contents;
@@ -41,6 +43,8 @@ mod referrers;
 mod scrub;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod sign_in;
 #[cfg(test)]
 mod standalone;
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use http::Method;
+use serde_json::json;
 use wharfinger_registry::oci::{Algorithm, Reference, RepositoryName, UploadId};
 use wharfinger_registry::route::{
     CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, GetReferrers, ListCatalog, ListTags, Page,
     PutManifest, Route, Session, StartUpload,
 };
 
-use crate::fixture::{Answer, Call, Image, MANIFEST, PASSWORD, Registry, owner};
+use crate::cluster::Cluster;
+use crate::fixture::{Answer, Call, Image, MANIFEST, PASSWORD, Registry, content, owner};
 
 /// What each caller is answered: none, wrong password, wrong token, anonymous token, then whoever may pull, push,
 /// maintain, and everything.
@@ -23,6 +25,15 @@ const CALLERS: [&str; 8] = [
     "pusher",
     "maintainer",
     "admin",
+];
+
+/// How the last four sign in.
+const WAYS: [&str; 5] = [
+    "password",
+    "token",
+    "service account",
+    "service account as password",
+    "proxy",
 ];
 
 const ALL_SCOPES: &str = "repository:team/app:* registry:catalog:*";
@@ -164,7 +175,14 @@ struct World {
 impl World {
     /// A world whose session `caller` has opened.
     async fn of(caller: &str) -> Self {
-        let registry = Registry::new();
+        let mut content = content();
+        content["serviceAccounts"] = Cluster::settings();
+        content["trustedProxies"] = json!(["192.0.2.0/24"]);
+        content["userHeader"] = json!("X-Forwarded-User");
+        for identity in content["identities"].as_array_mut().unwrap() {
+            identity["serviceAccounts"] = json!([{ "namespace": "ci", "name": identity["username"] }]);
+        }
+        let registry = Registry::with(content);
         let image = registry.seed("team/app", "v1").await;
         let repository: RepositoryName = "team/app".parse().unwrap();
         let session = registry
@@ -180,15 +198,18 @@ impl World {
         }
     }
 
-    /// Sends a request as one of [`CALLERS`], who has a token if `with_token`.
-    async fn ask(&self, caller: &str, with_token: bool, call: Call) -> Answer {
-        let call = match (caller, with_token) {
+    /// Sends a request as one of [`CALLERS`], who signs in by one of [`WAYS`].
+    async fn ask(&self, caller: &str, way: &str, call: Call) -> Answer {
+        let call = match (caller, way) {
             ("none", _) => call,
             ("bad password", _) => call.basic("admin", "wrong"),
             ("bad token", _) => call.bearer("a.b.c"),
             ("anonymous token", _) => call.bearer(&self.registry.token("", ALL_SCOPES).await),
-            (user, false) => call.basic(user, PASSWORD),
-            (user, true) => call.bearer(&self.registry.token(user, ALL_SCOPES).await),
+            (user, "token") => call.bearer(&self.registry.token(user, ALL_SCOPES).await),
+            (user, "service account") => call.bearer(&Cluster::token_of(user)),
+            (user, "service account as password") => call.basic("", &Cluster::token_of(user)),
+            (user, "proxy") => call.header("x-forwarded-user", user),
+            (user, _) => call.basic(user, PASSWORD),
         };
         self.registry.send(call).await
     }
@@ -203,8 +224,8 @@ async fn each_route_lets_through_exactly_who_may() {
         let Some(current) = next(route.as_ref(), &world) else {
             break;
         };
-        for with_token in [false, true] {
-            if with_token && matches!(current, Route::Token) {
+        for way in WAYS {
+            if way == "token" && matches!(current, Route::Token) {
                 continue;
             }
             for (index, caller) in CALLERS.into_iter().enumerate() {
@@ -220,8 +241,8 @@ async fn each_route_lets_through_exactly_who_may() {
                     let call = Call::new(method.clone(), &uri)
                         .header("content-type", MANIFEST)
                         .body(body.clone());
-                    let answer = world.ask(caller, with_token, call).await;
-                    let shown = format!("{method} {uri} as {caller}, token: {with_token}: {answer:?}");
+                    let answer = world.ask(caller, way, call).await;
+                    let shown = format!("{method} {uri} as {caller} by {way}: {answer:?}");
                     assert_eq!(answer.status.as_u16(), row[index], "{shown}");
                     check_answer(&answer, &current, &shown);
                     if answer.status.is_client_error() {
@@ -237,7 +258,7 @@ async fn each_route_lets_through_exactly_who_may() {
         }
         route = Some(current);
     }
-    assert!(rows > 200, "{rows}");
+    assert!(rows > 500, "{rows}");
 }
 
 /// What holds for every answer of its kind.

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use crds::{RegistryIdentity, reasons};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use registry_config::{IdentityEntry, PasswordEntry};
+use registry_config::IdentityEntry;
+use registry_policy::ServiceAccountName;
 
-use crate::hashing::{HashJob, HashResult, not_marked};
-use crate::names;
+use crate::hashing::HashJob;
 use crate::outcome::Verdict;
-use crate::registry::snapshot::{Snapshot, Source};
-use crate::state::{IdentityState, SourceVersion, State, StoredHash};
-use crate::stores::password_secret;
+use crate::password_source::PasswordSource;
+use crate::registry::snapshot::Snapshot;
+use crate::state::{IdentityState, SourceVersion, State};
 use crate::unknown_fields;
+
+use super::passwords::{self, Passwords};
 
 /// What is to become of an identity.
 #[derive(Debug, Clone)]
@@ -29,10 +31,10 @@ pub(in crate::registry) struct Identity {
     pub(in crate::registry) holds_username: bool,
     /// Its line in the access document, where it may sign in.
     pub(in crate::registry) entry: Option<IdentityEntry>,
-    /// The password to be hashed, where there is one.
-    pub(in crate::registry) job: Option<HashJob>,
+    /// The passwords to be hashed.
+    pub(in crate::registry) jobs: Vec<HashJob>,
     pub(in crate::registry) credentials_secret: Option<String>,
-    password: Option<StoredHash>,
+    passwords: Passwords,
 }
 
 impl Identity {
@@ -40,16 +42,40 @@ impl Identity {
     pub(super) fn refuse(&mut self, refusal: Verdict, kept: Option<&IdentityState>) {
         self.accepted = refusal;
         self.entry = None;
-        self.job = None;
-        self.password = kept.and_then(|kept| kept.password.clone());
+        self.jobs.clear();
+        let kept_state = kept.cloned().unwrap_or_default();
+        self.passwords = Passwords {
+            current: kept_state.password,
+            next: kept_state.next,
+            previous: kept_state.previous,
+            ..Passwords::none(self.resolved.clone())
+        };
         self.holds_username &= kept.is_some();
         self.is_kept &= kept.is_some();
+    }
+
+    /// Whether the registry is told of the password that is to follow.
+    pub(in crate::registry) fn announces_next(&self) -> bool {
+        self.entry.is_some() && self.passwords.next.is_some()
+    }
+
+    /// The version of the Secret whose password is in use, where it is known to be hashed.
+    pub(in crate::registry) fn password_version(&self) -> Option<&SourceVersion> {
+        let current = self.passwords.current.as_ref().filter(|_| self.jobs.is_empty());
+        current.map(|current| &current.source)
+    }
+
+    /// When the next replaced password ends.
+    pub(in crate::registry) fn next_end(&self) -> Option<Timestamp> {
+        self.passwords.previous.iter().map(|previous| previous.not_after).min()
     }
 
     /// What to keep about it.
     pub(super) fn next_state(&self) -> IdentityState {
         IdentityState {
-            password: self.password.clone(),
+            password: self.passwords.current.clone(),
+            next: self.passwords.next.clone(),
+            previous: self.passwords.previous.clone(),
             listed_since: self.entry.as_ref().map(|entry| entry.tokens_from),
         }
     }
@@ -58,11 +84,12 @@ impl Identity {
 /// Judges all identities that name the Registry, by UID.
 pub(super) fn judge(snapshot: &Snapshot, state: &State, next_revision: u64) -> BTreeMap<String, Identity> {
     let holders = holders(snapshot, state);
+    let accounts = accounts(snapshot);
     let judged = snapshot.identities.iter().map(|identity| {
         let uid = identity.uid().unwrap_or_default();
         (
             uid.clone(),
-            judge_one(identity, &uid, snapshot, state, &holders, next_revision),
+            judge_one(identity, &uid, snapshot, state, &holders, &accounts, next_revision),
         )
     });
     judged.collect()
@@ -96,12 +123,30 @@ fn holders(snapshot: &Snapshot, state: &State) -> HashMap<String, String> {
     holders
 }
 
+/// Which identity stands for each ServiceAccount of the Registry's namespace, by UID: the oldest that names it.
+fn accounts(snapshot: &Snapshot) -> HashMap<String, String> {
+    let mut accounts = HashMap::new();
+    for identity in snapshot
+        .identities
+        .iter()
+        .filter(|identity| is_home(identity, snapshot))
+    {
+        for account in identity.spec.service_accounts.iter().flatten() {
+            accounts
+                .entry(account.name.clone())
+                .or_insert_with(|| identity.uid().unwrap_or_default());
+        }
+    }
+    accounts
+}
+
 fn judge_one(
     identity: &RegistryIdentity,
     uid: &str,
     snapshot: &Snapshot,
     state: &State,
     holders: &HashMap<String, String>,
+    accounts: &HashMap<String, String>,
     next_revision: u64,
 ) -> Identity {
     let username = username(identity);
@@ -109,53 +154,75 @@ fn judge_one(
     let holds_username = is_home && holders.get(&username).is_some_and(|holder| holder == uid);
     let kept = state.identities.get(uid);
     let accepted = accept(identity, &username, snapshot, holders, is_home, holds_username);
-    let disabled = identity.spec.disabled == Some(true);
-    let (password, resolved, job) = if is_home {
-        password(identity, uid, snapshot, kept.and_then(|kept| kept.password.as_ref()))
-    } else {
-        (
-            None,
-            Verdict::unknown(
-                reasons::NOT_ALLOWED_BY_REGISTRY,
-                "not looked at, because the identity is not accepted",
+    let elsewhere =
+        |account: &&crds::ServiceAccountReference| accounts.get(&account.name).is_some_and(|holder| holder != uid);
+    let conflict = identity.spec.service_accounts.iter().flatten().find(elsewhere);
+    let accepted = match conflict {
+        Some(account) if accepted.is_yes() => Verdict::no(
+            reasons::SERVICE_ACCOUNT_CONFLICT,
+            format!(
+                "an older RegistryIdentity stands for ServiceAccount `{}` already; name it in one of them only",
+                account.name
             ),
-            None,
-        )
+        ),
+        _ => accepted,
     };
-    let job = job.filter(|_| accepted.is_yes());
-    let entry = password
-        .as_ref()
-        .filter(|_| accepted.is_yes() && !disabled)
-        .map(|password| IdentityEntry {
-            username: username.clone(),
-            uid: Some(uid.to_owned()),
-            groups: groups(identity),
-            home: true,
-            not_after: expires_at(identity),
-            passwords: vec![PasswordEntry {
-                hash: password.hash.clone(),
-                not_after: None,
-            }],
-            tokens_from: kept.and_then(|kept| kept.listed_since).unwrap_or(next_revision),
-        });
+    let disabled = identity.spec.disabled == Some(true);
+    let passwords = if is_home {
+        passwords::judge(identity, uid, snapshot, kept)
+    } else {
+        Passwords::none(Verdict::unknown(
+            reasons::NOT_ALLOWED_BY_REGISTRY,
+            "not looked at, because the identity is not accepted",
+        ))
+    };
+    let jobs = if accepted.is_yes() {
+        passwords.jobs.clone()
+    } else {
+        Vec::new()
+    };
+    let service_accounts = service_accounts(identity);
+    let can_sign_in = passwords.current.is_some() || !service_accounts.is_empty();
+    let entry = (can_sign_in && accepted.is_yes() && !disabled).then(|| IdentityEntry {
+        username: username.clone(),
+        uid: Some(uid.to_owned()),
+        groups: groups(identity),
+        attributes: identity.spec.attributes.clone().unwrap_or_default(),
+        revoke_tokens_on_change: identity.spec.revoke_tokens_on_change == Some(true),
+        home: true,
+        not_after: expires_at(identity),
+        passwords: passwords.entries(),
+        service_accounts,
+        tokens_from: kept.and_then(|kept| kept.listed_since).unwrap_or(next_revision),
+    });
     Identity {
         generation: identity.metadata.generation,
-        credentials_secret: identity.spec.password.generate.as_ref().map(|generate| {
-            generate
-                .secret_name
-                .clone()
-                .unwrap_or_else(|| names::credentials_secret(identity))
-        }),
+        credentials_secret: PasswordSource::of(identity)
+            .filter(|source| source.generate.is_some())
+            .map(|source| source.secret),
         username,
         accepted,
-        resolved,
+        resolved: passwords.resolved.clone(),
         disabled,
         is_kept: is_home,
         holds_username,
         entry,
-        job,
-        password,
+        jobs,
+        passwords,
     }
+}
+
+fn service_accounts(identity: &RegistryIdentity) -> Vec<ServiceAccountName> {
+    let named = identity.spec.service_accounts.iter().flatten();
+    let mut accounts: Vec<_> = named
+        .map(|account| ServiceAccountName {
+            namespace: identity.namespace().unwrap_or_default(),
+            name: account.name.clone(),
+        })
+        .collect();
+    accounts.sort();
+    accounts.dedup();
+    accounts
 }
 
 fn expires_at(identity: &RegistryIdentity) -> Option<Timestamp> {
@@ -219,76 +286,5 @@ fn accept(
         ),
         Some(end) => Verdict::yes(reasons::ACCEPTED, format!("signs in as `{username}` until {end}")),
         None => Verdict::yes(reasons::ACCEPTED, format!("signs in as `{username}`")),
-    }
-}
-
-/// The hash in force, what is to be said of its source, and the work that is left.
-fn password(
-    identity: &RegistryIdentity,
-    uid: &str,
-    snapshot: &Snapshot,
-    kept: Option<&StoredHash>,
-) -> (Option<StoredHash>, Verdict, Option<HashJob>) {
-    let Some((secret, key)) = password_secret(identity) else {
-        let why = Verdict::no(
-            reasons::INVALID,
-            "spec.password: give exactly one of `generate` and `secretKeyRef`",
-        );
-        return (kept.cloned(), why, None);
-    };
-    let namespace = identity.namespace().unwrap_or_default();
-    let stays = if kept.is_some() {
-        "; the last password stays in force (to revoke, disable or delete the identity)"
-    } else {
-        ""
-    };
-    let unresolved = |verdict: Verdict| {
-        let verdict = Verdict {
-            message: format!("{}{stays}", verdict.message),
-            ..verdict
-        };
-        (kept.cloned(), verdict, None)
-    };
-    let source = match snapshot.sources.get(uid) {
-        None | Some(Source::Missing) => {
-            let message = format!(
-                "Secret `{secret}` does not exist in namespace `{namespace}`; create it with the password under key `{key}`"
-            );
-            return unresolved(Verdict::no(reasons::SECRET_NOT_FOUND, message));
-        }
-        Some(Source::NotMarked) => return unresolved(not_marked(&secret, &namespace)),
-        Some(Source::Foreign) => {
-            let message = format!(
-                "Secret `{secret}` exists and was not generated for this identity; choose another `spec.password.generate.secretName`"
-            );
-            return unresolved(Verdict::no(reasons::CONFLICT, message));
-        }
-        Some(Source::Present { uid, resource_version }) => SourceVersion {
-            secret: secret.clone(),
-            key: key.clone(),
-            uid: uid.clone(),
-            resource_version: resource_version.clone(),
-        },
-    };
-    let resolved = Verdict::yes(
-        reasons::RESOLVED,
-        format!("the password is read from key `{key}` of Secret `{secret}`"),
-    );
-    if let Some(kept) = kept.filter(|kept| kept.source == source) {
-        return (Some(kept.clone()), resolved, None);
-    }
-    match snapshot.hashes.get(uid) {
-        Some(HashResult::Hashed(hash)) if hash.source == source => (Some(hash.clone()), resolved, None),
-        Some(HashResult::Unusable { source: judged, why }) if *judged == source => unresolved(why.clone()),
-        _ => {
-            let job = HashJob {
-                identity: uid.to_owned(),
-                namespace,
-                secret,
-                key,
-                in_force: kept.map(|kept| kept.hash.clone()),
-            };
-            (kept.cloned(), resolved, Some(job))
-        }
     }
 }

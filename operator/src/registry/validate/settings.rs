@@ -1,7 +1,10 @@
 //! Settings that the registry takes over while it runs, checked by the function that the registry itself calls.
 
 use crds::{Registry, reasons};
-use registry_config::{BlobSettings, Cors, Deletion, ManifestSettings, MissingReferences, Problem, parse_networks};
+use registry_config::{
+    BlobSettings, Challenge, Cors, Deletion, ManifestSettings, MissingReferences, Problem, parse_networks,
+    parse_user_header,
+};
 
 use crate::outcome::Verdict;
 
@@ -9,6 +12,12 @@ use crate::outcome::Verdict;
 pub(super) struct Reloadable {
     pub(super) cors: Option<Cors>,
     pub(super) trusted_proxies: Vec<String>,
+    pub(super) user_header: Option<String>,
+    pub(super) allowed_source_ranges: Vec<String>,
+    pub(super) challenge: Challenge,
+    pub(super) basic_realm: Option<String>,
+    /// Whether tokens of ServiceAccounts can be taken at all.
+    pub(super) takes_account_tokens: bool,
     pub(super) manifests: ManifestSettings,
     pub(super) blobs: BlobSettings,
     pub(super) deletion: Deletion,
@@ -28,11 +37,32 @@ impl Reloadable {
                 None
             }
         });
-        let proxies = spec.auth.as_ref().and_then(|auth| auth.trusted_proxies.as_ref());
+        let auth = spec.auth.clone().unwrap_or_default();
+        let proxies = auth.trusted_proxies.as_ref();
         let mut trusted_proxies = proxies.map(|proxies| proxies.cidrs.clone()).unwrap_or_default();
         if let Err(found) = parse_networks(&trusted_proxies) {
             problems.extend(within("spec.auth.trustedProxies.cidrs", found));
             trusted_proxies.clear();
+        }
+        let user_header = proxies.and_then(|proxies| proxies.user_header.clone());
+        let user_header = user_header.filter(|name| match parse_user_header(name) {
+            Ok(_) => true,
+            Err(why) => {
+                problems.push(format!("spec.auth.trustedProxies.userHeader: {why}"));
+                false
+            }
+        });
+        let allowed_source_ranges = auth.allowed_source_ranges.unwrap_or_default();
+        let sources = parse_networks(&allowed_source_ranges);
+        if let Err(found) = &sources {
+            problems.extend(within("spec.auth.allowedSourceRanges", found.clone()));
+        }
+        let audience = auth.service_account_tokens.and_then(|tokens| tokens.audience);
+        let is_the_clusters = audience.as_deref().is_some_and(is_audience_of_the_cluster);
+        if is_the_clusters {
+            problems.push(
+                "spec.auth.serviceAccountTokens.audience: this is the API server's own, and a token for it must be sent nowhere else; name one of this registry's own, or leave it out".to_owned(),
+            );
         }
         let max_size = spec.limits.as_ref().and_then(|limits| limits.max_blob_size.as_deref());
         let max_size = max_size.and_then(|text| match text.parse() {
@@ -48,7 +78,21 @@ impl Reloadable {
         };
         Self {
             cors,
+            // A header that nobody is trusted to send would make the document one that the registry refuses.
+            user_header: user_header.filter(|_| !trusted_proxies.is_empty()),
             trusted_proxies,
+            // To let everybody in would be worse than to let nobody in.
+            allowed_source_ranges: if sources.is_ok() {
+                allowed_source_ranges
+            } else {
+                vec!["255.255.255.255/32".to_owned()]
+            },
+            challenge: match auth.challenge {
+                None | Some(crds::Challenge::Bearer) => Challenge::Bearer,
+                Some(crds::Challenge::Basic) => Challenge::Basic,
+            },
+            basic_realm: auth.basic_realm,
+            takes_account_tokens: !is_the_clusters,
             manifests: manifests(registry),
             blobs: BlobSettings { max_size },
             deletion: match spec.deletion {
@@ -58,6 +102,16 @@ impl Reloadable {
             accepted,
         }
     }
+}
+
+/// Whether tokens for this audience are for the API server, by the names that it usually has.
+fn is_audience_of_the_cluster(audience: &str) -> bool {
+    let host = audience
+        .strip_prefix("https://")
+        .unwrap_or(audience)
+        .trim_end_matches('/');
+    let host = host.split(':').next().unwrap_or_default();
+    matches!(host, "kubernetes.default" | "kubernetes.default.svc") || host.starts_with("kubernetes.default.svc.")
 }
 
 fn within(path: &str, problems: Vec<Problem>) -> impl Iterator<Item = String> {

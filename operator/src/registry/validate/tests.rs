@@ -9,8 +9,9 @@ use registry_config::{PasswordHash, TokenKey};
 use serde_json::{Value, json};
 
 use super::{Manage, Plan, validate};
-use crate::hashing::HashResult;
-use crate::registry::snapshot::{CertificateSource, Claim, LiveIndex, Snapshot, Source};
+use crate::hashing::{HashResult, HashSlot, Which};
+use crate::password_source::SecretForm;
+use crate::registry::snapshot::{CertificateSource, Claim, LiveIndex, Rotation, Snapshot, Source, UserFile};
 use crate::settings::{LogFormat, Settings};
 use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
 
@@ -71,6 +72,8 @@ fn snapshot() -> Snapshot {
         pods: Vec::new(),
         claim: Claim::NotNeeded,
         certificate: CertificateSource::NotNeeded,
+        users: UserFile::NotNeeded,
+        cluster_issuer: None,
         now: Timestamp::from_millisecond(1_000_000).unwrap(),
     }
 }
@@ -91,9 +94,10 @@ impl Snapshot {
             Source::Present {
                 uid: "s".into(),
                 resource_version: "1".into(),
+                rotation: Rotation::default(),
             },
         );
-        self.hashes.insert(uid.into(), HashResult::Hashed(hash("1")));
+        self.hashes.insert(slot(uid), HashResult::Hashed(hash("1")));
         self
     }
 
@@ -166,6 +170,13 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
+fn slot(uid: &str) -> HashSlot {
+    HashSlot {
+        identity: uid.to_owned(),
+        which: Which::Current,
+    }
+}
+
 fn hash(resource_version: &str) -> StoredHash {
     StoredHash {
         hash: PasswordHash::parse(HASH).unwrap(),
@@ -174,6 +185,7 @@ fn hash(resource_version: &str) -> StoredHash {
             key: "password".into(),
             uid: "s".into(),
             resource_version: resource_version.into(),
+            form: SecretForm::Password,
         },
     }
 }
@@ -205,10 +217,13 @@ fn lists_identities_with_their_hash_and_never_without() {
         .with_identity("alice", "a", json!({}))
         .with_identity("bob", "b", json!({}))
         .with_identity("carol", "c", json!({ "disabled": true }));
-    snapshot.hashes.remove("b");
+    snapshot.hashes.remove(&slot("b"));
     let plan = validate(&snapshot, &settings());
     assert_eq!(usernames(&plan), ["alice"]);
-    assert_eq!(plan.jobs().map(|job| job.identity.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(
+        plan.jobs().map(|job| job.slot.identity.as_str()).collect::<Vec<_>>(),
+        ["b"]
+    );
     assert_eq!(
         plan.content.identities[0].tokens_from, plan.next_revision,
         "tokens from before do not count"
@@ -273,6 +288,7 @@ fn a_secret_that_goes_missing_or_bad_leaves_the_last_password_in_force() {
             Source::Present {
                 uid: "s".into(),
                 resource_version: "2".into(),
+                rotation: Rotation::default(),
             },
             Some(HashResult::Unusable { source: version, why }),
             reasons::SECRET_KEY_NOT_FOUND,
@@ -282,7 +298,7 @@ fn a_secret_that_goes_missing_or_bad_leaves_the_last_password_in_force() {
             .with_identity("alice", "a", json!({}))
             .with_state(state.clone());
         snapshot.sources.insert("a".into(), source);
-        snapshot.hashes = result.into_iter().map(|result| ("a".to_owned(), result)).collect();
+        snapshot.hashes = result.into_iter().map(|result| (slot("a"), result)).collect();
         let plan = validate(&snapshot, &settings());
         assert_eq!(usernames(&plan), ["alice"], "{reason}");
         assert_eq!(plan.identities["a"].resolved.reason, reason);
@@ -614,4 +630,208 @@ fn an_image_must_be_the_default_or_begin_with_an_allowed_prefix() {
             "identities and policies are followed all the same"
         );
     }
+}
+
+const OTHER: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdQ$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+
+/// A snapshot one pass later, in which the Secret of `alice` has another version, with that hash.
+fn changed(identity: &Value, state: &State, resource_version: &str, phc: &str, rotation: Rotation) -> Snapshot {
+    let mut snapshot = snapshot()
+        .with_identity("alice", "a", identity.clone())
+        .with_state(state.clone());
+    let mut found = hash(resource_version);
+    found.hash = PasswordHash::parse(phc).unwrap();
+    snapshot.hashes.insert(slot("a"), HashResult::Hashed(found));
+    snapshot.sources.insert(
+        "a".into(),
+        Source::Present {
+            uid: "s".into(),
+            resource_version: resource_version.into(),
+            rotation,
+        },
+    );
+    snapshot
+}
+
+/// The hashes of `alice` in the document, each with its end in seconds.
+fn passwords(plan: &Plan) -> Vec<(&str, Option<i64>)> {
+    let entries = plan.content.identities[0].passwords.iter();
+    entries
+        .map(|entry| (entry.hash.as_str(), entry.not_after.map(Timestamp::as_second)))
+        .collect()
+}
+
+#[test]
+fn a_replaced_password_ends_at_once_unless_pull_secrets_have_to_follow() {
+    for (identity, still) in [
+        (json!({}), vec![]),
+        (json!({ "pullSecrets": [{ "name": "pull" }] }), vec![(HASH, Some(1030))]),
+    ] {
+        let first = validate(&snapshot().with_identity("alice", "a", identity.clone()), &settings());
+        assert_eq!(passwords(&first), [(HASH, None)]);
+        let state = state_of(first);
+        let second = validate(
+            &changed(&identity, &state, "2", OTHER, Rotation::default()),
+            &settings(),
+        );
+        assert_eq!(passwords(&second), [vec![(OTHER, None)], still].concat(), "{identity}");
+        let state = state_of(second);
+        // Half a minute later the old one goes, in a document of its own.
+        let mut later = changed(&identity, &state, "2", OTHER, Rotation::default());
+        later.now = Timestamp::from_second(1030).unwrap();
+        assert_eq!(passwords(&validate(&later, &settings())), [(OTHER, None)]);
+        // Whoever changes back has the first again, without an end.
+        let back = validate(&changed(&identity, &state, "3", HASH, Rotation::default()), &settings());
+        assert_eq!(passwords(&back)[0], (HASH, None));
+    }
+}
+
+#[test]
+fn a_rotation_announces_the_new_password_before_it_is_in_use_and_lets_the_old_one_run_out() {
+    let identity = json!({
+        "password": { "secretKeyRef": null, "generate": { "secretName": "pw", "rotation": { "interval": "1h", "overlap": "10m" } } },
+    });
+    let state = state_of(validate(
+        &snapshot().with_identity("alice", "a", identity.clone()),
+        &settings(),
+    ));
+    let pending = || Rotation {
+        since: None,
+        is_pending: true,
+    };
+    // The next password stands in the Secret: both are hashed, and then both are accepted.
+    let mut snapshot = changed(&identity, &state, "2", HASH, pending());
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(passwords(&plan), [(HASH, None)]);
+    let keys: Vec<(Which, &str)> = plan.jobs().map(|job| (job.slot.which, job.key.as_str())).collect();
+    assert_eq!(keys, [(Which::Next, "nextPassword")]);
+    assert!(!plan.identities["a"].announces_next());
+    let mut next = hash("2");
+    next.source.key = "nextPassword".into();
+    next.hash = PasswordHash::parse(OTHER).unwrap();
+    let next_slot = HashSlot {
+        which: Which::Next,
+        ..slot("a")
+    };
+    snapshot.hashes.insert(next_slot, HashResult::Hashed(next));
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(passwords(&plan), [(HASH, None), (OTHER, None)]);
+    assert!(plan.identities["a"].announces_next());
+    let state = state_of(plan);
+    // It has taken the other's place in the Secret: until it is recognised nothing changes.
+    let mut swapped = changed(&identity, &state, "3", OTHER, Rotation::default());
+    let recognised = swapped.hashes.remove(&slot("a")).unwrap();
+    let plan = validate(&swapped, &settings());
+    assert_eq!(passwords(&plan), [(HASH, None), (OTHER, None)]);
+    let candidates: Vec<&str> = plan
+        .jobs()
+        .flat_map(|job| &job.in_force)
+        .map(PasswordHash::as_str)
+        .collect();
+    assert_eq!(
+        candidates,
+        [HASH, OTHER],
+        "the password is one of these, and is not hashed anew"
+    );
+    swapped.hashes.insert(slot("a"), recognised);
+    let plan = validate(&swapped, &settings());
+    assert_eq!(passwords(&plan), [(OTHER, None), (HASH, Some(1000 + 600))]);
+}
+
+#[test]
+fn users_of_a_file_sign_in_beside_identities_and_stay_when_the_file_goes_missing() {
+    let file = |text: &str| UserFile::Read {
+        secret: "users".into(),
+        file: registry_config::Htpasswd::parse(text),
+    };
+    let line = |name: &str| format!("{name}:$2y$05$Kq2ADEwl.sLO6gyHXQ2kce1aC5cHPtnDlsGhkTvvQrzCmuPJ8ZMl6\n");
+    let mut first = snapshot().with_identity("alice", "a", json!({ "disabled": true }));
+    first.users = file(&(line("alice") + &line("bob") + "carol:$apr1$x$y\n"));
+    let plan = validate(&first, &settings());
+    // A disabled identity keeps its name, so that nobody signs in under it.
+    assert_eq!(usernames(&plan), ["bob"]);
+    assert_eq!(plan.content.identities[0].uid.as_deref(), Some("htpasswd:bob"));
+    let why = plan.users.clone().unwrap_err();
+    assert!(
+        why.reason == reasons::INVALID_HTPASSWD && why.message.contains("`carol`"),
+        "{}",
+        why.message
+    );
+    let revision = plan.next_revision;
+    let state = state_of(plan);
+    for (users, listed, reason) in [
+        (
+            UserFile::Missing { secret: "users".into() },
+            vec!["bob"],
+            reasons::SECRET_NOT_FOUND,
+        ),
+        (
+            UserFile::NotMarked { secret: "users".into() },
+            vec!["bob"],
+            reasons::SECRET_NOT_MARKED,
+        ),
+        (UserFile::NotNeeded, vec![], ""),
+        (file(""), vec![], ""),
+    ] {
+        let mut later = snapshot().with_state(state.clone());
+        later.users = users;
+        let plan = validate(&later, &settings());
+        assert_eq!(usernames(&plan), listed);
+        assert_eq!(plan.users.clone().err().map_or("", |why| why.reason), reason);
+        if let [bob] = plan.content.identities.as_slice() {
+            assert_eq!(bob.tokens_from, revision, "tokens of before still count");
+        }
+    }
+}
+
+#[test]
+fn service_accounts_are_of_the_identitys_own_namespace_and_stand_for_one_identity() {
+    let issuer = Arc::new(crate::cluster_issuer::ClusterIssuer {
+        issuer: "https://issuer".into(),
+        jwks: json!({ "keys": [] }),
+    });
+    let bot = json!({ "password": null, "serviceAccounts": [{ "name": "bot" }] });
+    let mut snapshot = snapshot()
+        .with_identity("builder", "a", bot.clone())
+        .with_identity("thief", "b", bot);
+    snapshot.cluster_issuer = Some(issuer.clone());
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(usernames(&plan), ["builder"]);
+    let accounts = &plan.content.identities[0].service_accounts;
+    assert_eq!(
+        (accounts[0].namespace.as_str(), accounts[0].name.as_str()),
+        ("team", "bot")
+    );
+    assert!(plan.content.identities[0].passwords.is_empty());
+    assert_eq!(plan.identities["b"].accepted.reason, reasons::SERVICE_ACCOUNT_CONFLICT);
+    let tokens = plan.content.service_accounts.clone().unwrap();
+    assert_eq!(tokens.audiences, ["wharfinger.dev/team/main"]);
+    assert_eq!(tokens.issuer, "https://issuer");
+    // Switched off, or for an audience of the cluster's own, nobody's is accepted.
+    for settings_ in [
+        json!({ "mode": "Disabled" }),
+        json!({ "audience": "https://kubernetes.default.svc.cluster.local" }),
+        json!({ "audience": "https://kubernetes.default.svc" }),
+    ] {
+        snapshot.registry = registry(&json!({
+            "storage": { "emptyDir": {} }, "auth": { "serviceAccountTokens": settings_ },
+        }));
+        assert_eq!(validate(&snapshot, &settings()).content.service_accounts, None);
+    }
+}
+
+#[test]
+fn who_must_not_sign_in_is_listed_as_over_where_a_proxy_names_people() {
+    let mut snapshot = snapshot().with_identity("alice", "a", json!({ "disabled": true }));
+    assert_eq!(usernames(&validate(&snapshot, &settings())), [""; 0]);
+    snapshot.registry = registry(&json!({
+        "storage": { "emptyDir": {} },
+        "auth": { "trustedProxies": { "cidrs": ["10.0.0.0/8"], "userHeader": "X-Forwarded-User" } },
+    }));
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(plan.content.user_header.as_deref(), Some("X-Forwarded-User"));
+    let [alice] = plan.content.identities.as_slice() else {
+        panic!("{:?}", plan.content.identities)
+    };
+    assert!(alice.username == "alice" && !alice.is_in_force(snapshot.now));
 }

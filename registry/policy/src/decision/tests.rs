@@ -10,6 +10,9 @@ mod table;
 const ANONYMOUS: Caller<'static> = Caller {
     identity: None,
     client_ip: None,
+    certificate: None,
+    oidc: None,
+    service_account: None,
     at: Timestamp::UNIX_EPOCH,
 };
 
@@ -21,9 +24,9 @@ fn home<'a>(username: &'a str, groups: &'a [String]) -> Caller<'a> {
             username,
             groups,
             home: true,
+            ..Identity::default()
         }),
-        client_ip: None,
-        at: Timestamp::UNIX_EPOCH,
+        ..Caller::default()
     }
 }
 

@@ -1,10 +1,14 @@
 //! The CEL environment that expressions are parsed for and evaluated in.
 
+pub(super) mod network;
+
 use std::sync::{Arc, LazyLock};
 
-use cel::common::types::{CelBool, DYN_TYPE, LIST_TYPE, MAP_TYPE};
+use cel::common::types::{CelBool, CelString, DYN_TYPE, LIST_TYPE, MAP_TYPE, STRING_TYPE};
 use cel::common::value::CowVal;
 use cel::{Env, ExecutionError};
+
+use crate::pattern::Pattern;
 
 /// The longest description of an evaluation error, in characters: it quotes values, which end up in logs.
 const MAX_DESCRIPTION: usize = 300;
@@ -18,6 +22,12 @@ pub(super) fn shared() -> Arc<Env> {
                 .add_member_overload("contains", id, receiver, vec![DYN_TYPE], contains)
                 .expect("the standard library has `contains` only for strings");
         }
+        for (name, id) in [("matches", "text_matches"), ("glob", "text_glob")] {
+            environment
+                .add_member_overload(name, id, STRING_TYPE, vec![Pattern::TYPE], matches)
+                .expect("the standard library has no such function without its regular expressions");
+        }
+        network::add(&mut environment).expect("the standard library knows no networks");
         Arc::new(environment)
     });
     Arc::clone(&ENVIRONMENT)
@@ -41,6 +51,23 @@ fn contains<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Ex
     container
         .contains(value.as_ref())
         .map(|found| CowVal::owned(CelBool::from(found)))
+}
+
+/// `text.matches(pattern)` and `text.glob(pattern)`, with the pattern compiled.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the environment takes functions of this type"
+)]
+fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [text, pattern] = arguments.as_slice() else {
+        return Err(ExecutionError::missing_argument_or_target());
+    };
+    let text = text.as_ref().downcast_ref::<CelString<'_>>();
+    let pattern = pattern.as_ref().downcast_ref::<Pattern>();
+    match (text, pattern) {
+        (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.is_match(text.inner())))),
+        _ => Err(ExecutionError::missing_argument_or_target()),
+    }
 }
 
 /// What an evaluation error is called in logs.

@@ -7,8 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use cel::IdedExpr;
-
+use super::compiled::Compiled;
 use super::position::Positions;
 use super::{ExpressionError, check, environment, limits, syntax_error};
 
@@ -26,11 +25,11 @@ static WORKER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 
 struct Job {
     source: String,
-    answer: SyncSender<Result<IdedExpr, ExpressionError>>,
+    answer: SyncSender<Result<Compiled, ExpressionError>>,
 }
 
 /// Parses and checks `source`.
-pub(super) fn parse(source: &str) -> Result<IdedExpr, ExpressionError> {
+pub(super) fn parse(source: &str) -> Result<Compiled, ExpressionError> {
     let whole = |message: String| ExpressionError {
         line: 1,
         column: 1,
@@ -99,7 +98,7 @@ fn work(first: Job, queue: &Receiver<Job>) {
 }
 
 /// Parses and checks `source` on this thread, which needs a stack of [`STACK`] bytes.
-fn parse_here(source: &str) -> Result<IdedExpr, ExpressionError> {
+fn parse_here(source: &str) -> Result<Compiled, ExpressionError> {
     let program = environment::shared()
         .compile(source)
         .map_err(|errors| syntax_error::translate(&errors))?;
@@ -109,5 +108,5 @@ fn parse_here(source: &str) -> Result<IdedExpr, ExpressionError> {
         return Err(positions.error(positions.start(root), message));
     }
     check::check(root, &positions)?;
-    Ok(root.clone())
+    Ok(Compiled::new(root.clone()))
 }

@@ -1,15 +1,20 @@
 //! The facts as expressions see them: looked up only when an expression reads them, and borrowed where possible.
 
+mod json;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
 use cel::ExecutionError;
 use cel::common::traits::Indexer;
+use cel::common::types::CelMapKey as Key;
 use cel::common::types::{CelList, CelMap, CelNull, CelString, CelUInt, Type};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
-use super::{Caller, MAX_LIST_LENGTH, Request};
+use super::{Attributes, Caller, MAX_LIST_LENGTH, Request};
+use crate::pattern::Pattern;
 use crate::vocabulary::{Fact, IDENTITY, Object, REQUEST, ValueType};
 
 /// What the expressions of one decision read from.
@@ -17,8 +22,24 @@ pub(crate) struct Facts<'a> {
     caller: &'a Caller<'a>,
     request: &'a Request<'a>,
     // Made when first read, and then shared by all reads: an expression may read a list once per element of another.
-    groups: OnceLock<CelList<'a>>,
-    tags: OnceLock<CelList<'a>>,
+    lists: [OnceLock<CelList<'a>>; Texts::COUNT],
+    attributes: OnceLock<CelMap<'a>>,
+    claims: OnceLock<CelMap<'a>>,
+}
+
+/// The lists among the facts.
+#[derive(Clone, Copy)]
+enum Texts {
+    Groups,
+    Tags,
+    CommonNames,
+    Organizations,
+    DnsNames,
+    Uris,
+}
+
+impl Texts {
+    const COUNT: usize = 6;
 }
 
 impl<'a> Facts<'a> {
@@ -26,21 +47,80 @@ impl<'a> Facts<'a> {
         Self {
             caller,
             request,
-            groups: OnceLock::new(),
-            tags: OnceLock::new(),
+            lists: [const { OnceLock::new() }; Texts::COUNT],
+            attributes: OnceLock::new(),
+            claims: OnceLock::new(),
         }
     }
+
+    fn texts<'b, 'v>(&'b self, which: Texts) -> Result<CowVal<'b, 'v>, ExecutionError>
+    where
+        'a: 'v,
+    {
+        let identity = self.caller.identity.as_ref();
+        let certificate = self.caller.certificate;
+        let texts: Option<&'a [String]> = match which {
+            Texts::Groups => identity.map(|identity| identity.groups),
+            Texts::Tags => Some(self.request.tags),
+            Texts::CommonNames => certificate.map(|certificate| certificate.common_names.as_slice()),
+            Texts::Organizations => certificate.map(|certificate| certificate.organizations.as_slice()),
+            Texts::DnsNames => certificate.map(|certificate| certificate.dns_names.as_slice()),
+            Texts::Uris => certificate.map(|certificate| certificate.uris.as_slice()),
+        };
+        let texts = texts.unwrap_or_default();
+        if texts.len() > MAX_LIST_LENGTH {
+            return Err(too_many(texts.len()));
+        }
+        Ok(CowVal::Borrowed(
+            self.lists[which as usize].get_or_init(|| list_of(texts)),
+        ))
+    }
+
+    fn attributes<'b, 'v>(&'b self) -> Result<CowVal<'b, 'v>, ExecutionError>
+    where
+        'a: 'v,
+    {
+        let attributes: Option<&'a Attributes> = self.caller.identity.and_then(|identity| identity.attributes);
+        let longest = attributes
+            .into_iter()
+            .flat_map(|attributes| attributes.values().map(Vec::len).chain([attributes.len()]));
+        if let Some(length) = longest.max().filter(|length| *length > MAX_LIST_LENGTH) {
+            return Err(too_many(length));
+        }
+        Ok(CowVal::Borrowed(self.attributes.get_or_init(|| {
+            let entries = attributes.into_iter().flatten().map(|(name, values)| {
+                let list: Box<dyn Val + 'a> = Box::new(list_of(values));
+                (Key::String(CelString::from(name.as_str())), list)
+            });
+            CelMap::from(entries.collect::<HashMap<_, _>>())
+        })))
+    }
+}
+
+fn too_many(found: usize) -> ExecutionError {
+    let message = format!("{found} entries are more than the {MAX_LIST_LENGTH} that conditions see");
+    ExecutionError::function_error("list", message)
+}
+
+fn list_of(texts: &[String]) -> CelList<'_> {
+    let values = texts
+        .iter()
+        .map(|text| -> Box<dyn Val + '_> { Box::new(CelString::from(text.as_str())) });
+    CelList::from(values.collect::<Vec<_>>())
 }
 
 /// The root variables.
 pub(crate) struct Variables<'f, 'a> {
     identity: ObjectView<'f, 'a>,
     request: ObjectView<'f, 'a>,
+    patterns: &'f [Pattern],
 }
 
 impl<'f, 'a> Variables<'f, 'a> {
-    pub(crate) fn new(facts: &'f Facts<'a>) -> Self {
+    /// The variables, and the patterns that the expression was compiled with.
+    pub(crate) fn new(facts: &'f Facts<'a>, patterns: &'f [Pattern]) -> Self {
         Self {
+            patterns,
             identity: ObjectView {
                 object: &IDENTITY,
                 facts,
@@ -60,7 +140,12 @@ impl VariableResolver for Variables<'_, '_> {
         match variable {
             "identity" => Some(CowVal::Borrowed(&self.identity)),
             "request" => Some(CowVal::Borrowed(&self.request)),
-            _ => None,
+            other => {
+                let number: usize = other.strip_prefix(Pattern::VARIABLE)?.parse().ok()?;
+                self.patterns
+                    .get(number)
+                    .map(|pattern| -> CowVal<'b, 'b> { CowVal::Borrowed(pattern) })
+            }
         }
     }
 }
@@ -79,45 +164,47 @@ impl<'f, 'a> ObjectView<'f, 'a> {
         'f: 'v,
         'a: 'v,
     {
-        let Facts {
-            caller,
-            request,
-            groups,
-            tags,
-        } = self.facts;
+        let facts = self.facts;
+        let Facts { caller, request, .. } = facts;
         let identity = caller.identity.as_ref();
+        let object = || match value_type {
+            ValueType::Object(object) => Some(CowVal::owned(Self { object, ..*self })),
+            _ => None,
+        };
+        let account = caller.service_account;
         let found = match fact {
-            Fact::Identity | Fact::Request | Fact::Certificate => match value_type {
-                ValueType::Object(object) => Some(CowVal::owned(Self { object, ..*self })),
-                _ => None,
-            },
+            Fact::Identity | Fact::Request | Fact::Certificate => object(),
             Fact::Id => Some(text_or_null(identity.map(|identity| identity.id))),
             Fact::Username => Some(text_or_null(identity.map(|identity| identity.username))),
-            Fact::Groups => Some(texts(groups, identity.map_or(&[], |identity| identity.groups))?),
-            Fact::Attributes => Some(CowVal::owned(CelMap::default())),
+            Fact::Groups => Some(facts.texts(Texts::Groups)?),
+            Fact::Attributes => Some(facts.attributes()?),
             // A peer of a dual-stack listener shows as `::ffff:192.0.2.1`, which no rule would be written for.
             Fact::ClientIp => Some(
                 caller
                     .client_ip
                     .map_or_else(null, |ip| CowVal::owned(CelString::from(ip.to_canonical().to_string()))),
             ),
-            Fact::CommonNames | Fact::Organizations | Fact::DnsNames | Fact::Uris => {
-                Some(CowVal::owned(CelList::default()))
-            }
-            Fact::Oidc | Fact::ServiceAccount => Some(null()),
-            // Fields of objects that are null.
-            Fact::ProviderName
-            | Fact::Claims
-            | Fact::ServiceAccountNamespace
-            | Fact::ServiceAccountName
-            | Fact::Pod
-            | Fact::Node => None,
+            Fact::CommonNames => Some(facts.texts(Texts::CommonNames)?),
+            Fact::Organizations => Some(facts.texts(Texts::Organizations)?),
+            Fact::DnsNames => Some(facts.texts(Texts::DnsNames)?),
+            Fact::Uris => Some(facts.texts(Texts::Uris)?),
+            Fact::Oidc => caller.oidc.map_or_else(|| Some(null()), |_| object()),
+            Fact::ServiceAccount => account.map_or_else(|| Some(null()), |_| object()),
+            // The fields of the last two are missing where the objects are null.
+            Fact::ProviderName => caller.oidc.map(|oidc| text(&oidc.provider_name)),
+            Fact::Claims => caller
+                .oidc
+                .map(|oidc| CowVal::Borrowed(facts.claims.get_or_init(|| json::map(&oidc.claims)))),
+            Fact::ServiceAccountNamespace => account.map(|account| text(&account.namespace)),
+            Fact::ServiceAccountName => account.map(|account| text(&account.name)),
+            Fact::Pod => account.map(|account| text_or_null(account.pod.as_deref())),
+            Fact::Node => account.map(|account| text_or_null(account.node.as_deref())),
             Fact::Action => Some(text(request.action.as_str())),
             Fact::Method => Some(text(request.method)),
             Fact::Repository => request.repository.map(text),
             Fact::Reference => request.reference.map(text),
             Fact::Digest => request.digest.map(text),
-            Fact::Tags => Some(texts(tags, request.tags)?),
+            Fact::Tags => Some(facts.texts(Texts::Tags)?),
             Fact::SessionId => request.session_id.map(text),
             Fact::From => request.from.map(text),
             Fact::PageSize => request.n.map(|n| CowVal::owned(CelUInt::from(n))),
@@ -192,25 +279,4 @@ fn text<'b>(text: &str) -> CowVal<'b, '_> {
 
 fn text_or_null<'b>(value: Option<&str>) -> CowVal<'b, '_> {
     value.map_or_else(null, text)
-}
-
-/// The list in `cell`, made of `texts` unless it is there already.
-fn texts<'b, 'v, 'a: 'v>(
-    cell: &'b OnceLock<CelList<'a>>,
-    texts: &'a [String],
-) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    if texts.len() > MAX_LIST_LENGTH {
-        let message = format!(
-            "{} entries are more than the {MAX_LIST_LENGTH} that conditions see",
-            texts.len()
-        );
-        return Err(ExecutionError::function_error("list", message));
-    }
-    let list = cell.get_or_init(|| {
-        let values = texts
-            .iter()
-            .map(|text| -> Box<dyn Val + 'a> { Box::new(CelString::from(text.as_str())) });
-        CelList::from(values.collect::<Vec<_>>())
-    });
-    Ok(CowVal::Borrowed(list))
 }

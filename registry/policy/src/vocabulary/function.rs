@@ -1,10 +1,10 @@
-//! The functions that conditions may call: those of the CEL standard that are safe and useful here, and `contains` on
-//! lists and maps.
+//! The functions that conditions may call: those of the CEL standard that are safe and useful here, `contains` on lists and
+//! maps, `glob`, and those for addresses and networks of Kubernetes' CEL libraries.
 
 use std::fmt;
 
 use super::ValueType;
-use super::ValueType::{Bool, Bytes, Double, Duration, Dyn, Int, List, Map, String, Timestamp, Uint};
+use super::ValueType::{Bool, Bytes, Cidr, Double, Duration, Dyn, Int, Ip, List, Map, String, Timestamp, Uint};
 
 /// One signature of a function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,15 +78,20 @@ const fn member(name: &'static str, parameters: &'static [ValueType], result: Va
     }
 }
 
-// `matches` is absent until its pattern is compiled once; `type`, `dyn` and `optional.*` would defeat the checks.
+// `matches` and `glob` take a pattern that is written out, see `pattern.rs`. `type`, `dyn` and `optional.*` would defeat the checks.
 static FUNCTIONS: &[Function] = &[
     global("bool", &[Bool], Bool),
     global("bool", &[String], Bool),
     global("bytes", &[String], Bytes),
     global("bytes", &[Bytes], Bytes),
+    global("cidr", &[String], Cidr),
     member("contains", &[String, String], Bool),
     member("contains", &[List(&Dyn), Dyn], Bool),
     member("contains", &[Map(&Dyn), Dyn], Bool),
+    member("containsCIDR", &[Cidr, Cidr], Bool),
+    member("containsCIDR", &[Cidr, String], Bool),
+    member("containsIP", &[Cidr, Ip], Bool),
+    member("containsIP", &[Cidr, String], Bool),
     global("double", &[Double], Double),
     global("double", &[Int], Double),
     global("double", &[Uint], Double),
@@ -94,6 +99,7 @@ static FUNCTIONS: &[Function] = &[
     global("duration", &[String], Duration),
     global("duration", &[Duration], Duration),
     member("endsWith", &[String, String], Bool),
+    member("family", &[Ip], Int),
     member("getDate", &[Timestamp], Int),
     member("getDate", &[Timestamp, String], Int),
     member("getDayOfMonth", &[Timestamp], Int),
@@ -118,11 +124,20 @@ static FUNCTIONS: &[Function] = &[
     member("getSeconds", &[Timestamp], Int),
     member("getSeconds", &[Timestamp, String], Int),
     member("getSeconds", &[Duration], Int),
+    member("glob", &[String, String], Bool),
     global("int", &[Int], Int),
     global("int", &[Uint], Int),
     global("int", &[Double], Int),
     global("int", &[String], Int),
     global("int", &[Timestamp], Int),
+    global("ip", &[String], Ip),
+    global("ip", &[Cidr], Ip),
+    global("isCIDR", &[String], Bool),
+    global("isIP", &[String], Bool),
+    member("isLoopback", &[Ip], Bool),
+    member("isUnspecified", &[Ip], Bool),
+    member("matches", &[String, String], Bool),
+    member("prefixLength", &[Cidr], Int),
     global("size", &[String], Int),
     global("size", &[Bytes], Int),
     global("size", &[List(&Dyn)], Int),
@@ -140,6 +155,8 @@ static FUNCTIONS: &[Function] = &[
     global("string", &[Bytes], String),
     global("string", &[Timestamp], String),
     global("string", &[Duration], String),
+    global("string", &[Ip], String),
+    global("string", &[Cidr], String),
     global("timestamp", &[String], Timestamp),
     global("timestamp", &[Timestamp], Timestamp),
     global("timestamp", &[Int], Timestamp),

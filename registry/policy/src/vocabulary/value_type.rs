@@ -27,6 +27,10 @@ pub enum ValueType {
     Duration,
     /// A point in time.
     Timestamp,
+    /// An IP address.
+    Ip,
+    /// A network of IP addresses.
+    Cidr,
     /// A list of elements of one type.
     List(&'static ValueType),
     /// A map to values of one type.
@@ -82,6 +86,8 @@ impl ValueType {
             Self::Bytes => &Self::Bytes,
             Self::Duration => &Self::Duration,
             Self::Timestamp => &Self::Timestamp,
+            Self::Ip => &Self::Ip,
+            Self::Cidr => &Self::Cidr,
             Self::Dyn | Self::List(_) | Self::Map(_) | Self::Object(_) => &Self::Dyn,
         }
     }
@@ -101,7 +107,7 @@ impl ValueType {
             | Self::Bytes
             | Self::Duration
             | Self::Timestamp => true,
-            Self::Null | Self::List(_) | Self::Map(_) | Self::Object(_) => false,
+            Self::Null | Self::Ip | Self::Cidr | Self::List(_) | Self::Map(_) | Self::Object(_) => false,
         }
     }
 }
@@ -131,6 +137,8 @@ impl fmt::Display for ValueType {
             Self::Bytes => f.write_str("bytes"),
             Self::Duration => f.write_str("duration"),
             Self::Timestamp => f.write_str("timestamp"),
+            Self::Ip => f.write_str("ip"),
+            Self::Cidr => f.write_str("cidr"),
             Self::List(element) => write!(f, "list({element})"),
             Self::Map(value) => write!(f, "map(string, {value})"),
             Self::Object(_) => f.write_str("object"),

@@ -1,7 +1,5 @@
 //! What holds for any policies and any request.
 
-use jiff::Timestamp;
-
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -28,6 +26,7 @@ impl Question {
             username,
             groups: &self.groups,
             home: self.home,
+            ..Identity::default()
         });
         let repository = (self.action != Action::ListCatalog).then_some(self.repository.as_str());
         let asked = Request {
@@ -38,8 +37,7 @@ impl Question {
         answer(
             &Caller {
                 identity,
-                client_ip: None,
-                at: Timestamp::UNIX_EPOCH,
+                ..Caller::default()
             },
             &asked,
         )

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use cel::IdedExpr;
-use cel::common::ast::CallExpr;
+use cel::common::ast::{CallExpr, Expr, LiteralValue};
 
 use super::{Checked, Checker, Scope, closest};
 use crate::ExpressionError;
+use crate::expression::environment::network;
+use crate::pattern::{Kind, Pattern};
 use crate::vocabulary::{Function, MACROS, Style, ValueType, functions, write_call};
 
 impl Checker<'_> {
@@ -35,6 +37,9 @@ impl Checker<'_> {
                     .zip(&types)
                     .all(|(want, got)| want.accepts(*got))
         });
+        if fitting.is_some() {
+            self.literal_argument(call)?;
+        }
         fitting.map(|function| function.result).ok_or_else(|| {
             let mut written = String::new();
             // Writing to a string cannot fail.
@@ -43,6 +48,28 @@ impl Checker<'_> {
             let message = format!("`{written}` does not exist; there is {}", signatures.join(", "));
             self.error_at_name(expression, message)
         })
+    }
+
+    /// Checks what a function is given as a text in quotes, where the text decides whether the call can work at all. A
+    /// pattern must be one: it is compiled here and now.
+    fn literal_argument(&self, call: &CallExpr) -> Checked<()> {
+        let Some(argument) = call.args.last() else {
+            return Ok(());
+        };
+        let text = match &argument.expr {
+            Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+            _ => None,
+        };
+        let wrong = match (Kind::of_function(&call.func_name), call.func_name.as_str(), text) {
+            (Some(kind), _, Some(text)) => Pattern::compile(kind, text).err(),
+            (Some(_), name, None) => Some(format!(
+                "the pattern of `{name}` is written out in quotes, so that it is compiled only once; compare computed texts with `==` or `startsWith`"
+            )),
+            (None, "cidr" | "containsCIDR", Some(text)) => network::parse_cidr(text).err(),
+            (None, "ip" | "containsIP", Some(text)) => network::parse_ip(text).err(),
+            (None, _, _) => None,
+        };
+        wrong.map_or(Ok(()), |message| Err(self.error_at_start(argument, message)))
     }
 
     /// The signatures that a call of this name and form may mean; at least one.

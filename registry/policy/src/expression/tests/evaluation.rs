@@ -1,13 +1,13 @@
 //! What conditions give, over the whole vocabulary.
 
-use jiff::Timestamp;
-
 use std::net::IpAddr;
+
+use jiff::Timestamp;
 
 use super::parse;
 use crate::facts::Facts;
 use crate::vocabulary::{Presence, Style, ValueType, functions, variables};
-use crate::{Action, Caller, Identity, MAX_LIST_LENGTH, Request};
+use crate::{Action, Attributes, Caller, Certificate, Identity, MAX_LIST_LENGTH, Oidc, Request, ServiceAccount};
 
 const BARE: Request<'static> = Request {
     action: Action::GetManifest,
@@ -27,6 +27,9 @@ const BARE: Request<'static> = Request {
 const ANONYMOUS: Caller<'static> = Caller {
     identity: None,
     client_ip: None,
+    certificate: None,
+    oidc: None,
+    service_account: None,
     at: Timestamp::UNIX_EPOCH,
 };
 
@@ -49,19 +52,47 @@ fn check(caller: &Caller<'_>, request: &Request<'_>, table: &[(&str, &str)]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of all facts")]
 fn every_fact_reads_as_documented() {
     let (groups, tags) = (texts(&["team-a", "ci"]), texts(&["v1", "stable"]));
+    let attributes = Attributes::from([("cost-center".to_owned(), texts(&["a1", "b2"]))]);
+    let certificate = Certificate {
+        common_names: texts(&["builder"]),
+        organizations: texts(&["Example"]),
+        dns_names: texts(&["ci.clients.example.com"]),
+        uris: texts(&["spiffe://example/ci"]),
+    };
+    let oidc = Oidc {
+        provider_name: "github".to_owned(),
+        issuer: "https://token.example".to_owned(),
+        subject: "repo:a/b".to_owned(),
+        claims: serde_json::from_str(
+            r#"{"repository": "a/b", "run": 7, "big": 18446744073709551615, "half": 0.5, "ok": true, "none": null,
+                "groups": ["x", "y"], "nested": {"deep": {"er": "z"}}}"#,
+        )
+        .unwrap(),
+    };
+    let account = ServiceAccount {
+        namespace: "ci".to_owned(),
+        name: "builder".to_owned(),
+        pod: Some("builder-7".to_owned()),
+        node: None,
+    };
     let identity = Identity {
         id: "0f8c",
         username: "tenant.ci",
         groups: &groups,
+        attributes: Some(&attributes),
         home: false,
     };
     let client_ip: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
     let caller = Caller {
         identity: Some(identity),
         client_ip: Some(client_ip),
-        at: Timestamp::UNIX_EPOCH,
+        certificate: Some(&certificate),
+        oidc: Some(&oidc),
+        service_account: Some(&account),
+        ..Caller::default()
     };
     let request = Request {
         action: Action::PutManifest,
@@ -101,6 +132,49 @@ fn every_fact_reads_as_documented() {
                 "true",
             ),
             ("identity.client_ip == '192.0.2.7'", "true"),
+            ("identity.attributes['cost-center'] == ['a1', 'b2']", "true"),
+            (
+                "'b2' in identity.attributes['cost-center'] && !('team' in identity.attributes)",
+                "true",
+            ),
+            ("identity.certificate.common_names == ['builder']", "true"),
+            ("'Example' in identity.certificate.organizations", "true"),
+            (
+                "identity.certificate.dns_names.exists(n, n.glob('*.clients.example.com'))",
+                "true",
+            ),
+            ("identity.certificate.uris[0].startsWith('spiffe://example/')", "true"),
+            (
+                "identity.oidc != null && identity.oidc.provider_name == 'github'",
+                "true",
+            ),
+            (
+                "identity.oidc.claims['repository'] == 'a/b' && identity.oidc.claims.repository == 'a/b'",
+                "true",
+            ),
+            (
+                "identity.oidc.claims['run'] == 7 && identity.oidc.claims['half'] == 0.5",
+                "true",
+            ),
+            ("identity.oidc.claims['big'] == 18446744073709551615u", "true"),
+            (
+                "identity.oidc.claims['ok'] == true && identity.oidc.claims['none'] == null",
+                "true",
+            ),
+            ("'y' in identity.oidc.claims['groups']", "true"),
+            ("identity.oidc.claims['nested']['deep']['er'] == 'z'", "true"),
+            (
+                "has(identity.oidc.claims.run) && !has(identity.oidc.claims.email)",
+                "true",
+            ),
+            (
+                "identity.service_account.namespace == 'ci' && identity.service_account.name == 'builder'",
+                "true",
+            ),
+            (
+                "identity.service_account.pod == 'builder-7' && identity.service_account.node == null",
+                "true",
+            ),
             ("request.action == 'put-manifest'", "true"),
             ("request.method == 'PUT'", "true"),
             (
@@ -157,6 +231,98 @@ fn absent_identity_facts_are_null_and_absent_request_facts_are_missing() {
 }
 
 #[test]
+fn addresses_networks_and_patterns() {
+    let from = |address: &str| Caller {
+        client_ip: Some(address.parse().unwrap()),
+        ..ANONYMOUS
+    };
+    let within =
+        "cidr('10.0.0.0/8').containsIP(identity.client_ip) || cidr('2001:db8::/32').containsIP(identity.client_ip)";
+    for (address, want) in [
+        ("10.1.2.3", "true"),
+        ("::ffff:10.1.2.3", "true"),
+        ("11.0.0.1", "false"),
+        ("2001:db8::1", "true"),
+        ("2001:db9::1", "false"),
+    ] {
+        assert_eq!(evaluate(within, &from(address), &BARE), want, "{address}");
+    }
+    // An unknown address is within no network: it is an error, which lets nobody in.
+    let unknown = evaluate(within, &ANONYMOUS, &BARE);
+    assert!(unknown.contains("compare with null"), "{unknown}");
+    let request = Request {
+        repository: Some("team-a/web/api"),
+        reference: Some("v1.2.3"),
+        ..BARE
+    };
+    check(
+        &ANONYMOUS,
+        &request,
+        &[
+            (
+                "ip('192.0.2.1') == ip('::ffff:192.0.2.1') && ip('::1').isLoopback()",
+                "true",
+            ),
+            (
+                "ip('192.0.2.1').family() == 4 && ip('::').family() == 6 && ip('::').isUnspecified()",
+                "true",
+            ),
+            (
+                "cidr('10.0.0.0/8').containsCIDR('10.1.0.0/16') && cidr('10.0.0.0/8').containsIP(ip('10.9.9.9'))",
+                "true",
+            ),
+            ("cidr('10.0.0.0/8').containsCIDR(cidr('0.0.0.0/0'))", "false"),
+            (
+                "cidr('192.0.2.5/24').prefixLength() == 24 && string(ip(cidr('192.0.2.5/24'))) == '192.0.2.5'",
+                "true",
+            ),
+            (
+                "isIP('192.0.2.1') && !isIP('192.0.2.256') && isCIDR('::/0') && !isCIDR('::')",
+                "true",
+            ),
+            ("request.reference.matches('^v[0-9]+([.][0-9]+){2}$')", "true"),
+            ("request.reference.matches('^[0-9]')", "false"),
+            (
+                "request.repository.glob('team-*/**') && !request.repository.glob('team-*')",
+                "true",
+            ),
+            (
+                "ip(request.reference).family() == 4",
+                "error executing function 'ip': `v1.2.3` is no IP address",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_is_written_out_wrongly_is_found_before_any_request() {
+    for (source, column, part) in [
+        (
+            "cidr('10.0.0.0/33').containsIP('10.0.0.1')",
+            6,
+            "`10.0.0.0/33` is no network",
+        ),
+        (
+            "cidr('10.0.0.0/8').containsIP('10.0.0')",
+            31,
+            "`10.0.0` is no IP address",
+        ),
+        ("request.method.matches('a(')", 24, "unclosed group"),
+        (r"request.method.matches('\\pL{500}')", 24, "too large"),
+        ("request.method.matches(request.action)", 24, "written out in quotes"),
+        (
+            "request.repository.glob(identity.username + '/*')",
+            25,
+            "written out in quotes",
+        ),
+    ] {
+        let error = crate::Expression::parse(source).unwrap_err();
+        assert!(error.message.contains(part), "{source}: {error}");
+        assert_eq!((error.line, error.column), (1, column), "{source}: {error}");
+    }
+}
+
+#[test]
 fn every_function_that_is_offered_exists() {
     let sample = |value_type: &ValueType| match value_type {
         ValueType::Bool => "true",
@@ -167,12 +333,24 @@ fn every_function_that_is_offered_exists() {
         ValueType::Bytes => "b'1'",
         ValueType::Duration => "duration('1s')",
         ValueType::Timestamp => "timestamp(1)",
+        ValueType::Ip => "ip('192.0.2.1')",
+        ValueType::Cidr => "cidr('192.0.2.0/24')",
         ValueType::List(_) => "['1']",
         ValueType::Map(_) => "{'1': 1}",
         ValueType::Null | ValueType::Object(_) => panic!("no function takes {value_type}"),
     };
     for function in functions() {
-        let arguments: Vec<&str> = function.parameters.iter().map(sample).collect();
+        let text = match function.name {
+            "ip" | "containsIP" => "'192.0.2.1'",
+            "cidr" | "containsCIDR" => "'192.0.2.0/24'",
+            _ => "'1'",
+        };
+        let arguments: Vec<&str> = function
+            .parameters
+            .iter()
+            .map(sample)
+            .map(|written| if written == "'1'" { text } else { written })
+            .collect();
         let call = match (function.style, arguments.split_first()) {
             (Style::Member, Some((receiver, rest))) => format!("{receiver}.{}({})", function.name, rest.join(", ")),
             _ => format!("{}({})", function.name, arguments.join(", ")),
@@ -284,11 +462,12 @@ fn rules_written_for_angos_decide_the_same() {
         username: "ci",
         groups: &[],
         home: true,
+        ..Identity::default()
     };
     let caller = Caller {
         identity: Some(identity),
         client_ip: Some([10, 1, 2, 3].into()),
-        at: Timestamp::UNIX_EPOCH,
+        ..Caller::default()
     };
     let request = Request {
         action: Action::PutManifest,
@@ -390,12 +569,12 @@ fn a_list_too_long_to_search_is_an_error() {
         username: "a",
         groups: &too_long,
         home: true,
+        ..Identity::default()
     };
     check(
         &Caller {
             identity: Some(identity),
-            client_ip: None,
-            at: Timestamp::UNIX_EPOCH,
+            ..Caller::default()
         },
         &BARE,
         &[(source, refused)],

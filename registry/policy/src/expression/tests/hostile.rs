@@ -1,8 +1,6 @@
 //! Expressions made to exhaust the stack, the memory or the time. A stack overflow aborts the process, so each of these
 //! tests fails the whole run if a guard rail is missing.
 
-use jiff::Timestamp;
-
 use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
@@ -45,6 +43,7 @@ fn evaluate(expression: &Expression) {
         username: "user",
         groups: &names,
         home: true,
+        ..Identity::default()
     };
     let request = Request {
         action: Action::PutManifest,
@@ -62,8 +61,7 @@ fn evaluate(expression: &Expression) {
     };
     let caller = Caller {
         identity: Some(identity),
-        client_ip: None,
-        at: Timestamp::UNIX_EPOCH,
+        ..Caller::default()
     };
     // Whether it gives a boolean or an error is not the question here.
     let _ = expression.evaluate(&Facts::new(&caller, &request));

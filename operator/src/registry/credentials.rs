@@ -1,0 +1,222 @@
+//! Generated passwords: made once, and replaced where a rotation says so.
+//!
+//! A rotation takes two steps, each one write that replaces exactly the version that was read. First the password that is to
+//! follow is put beside the one in use; the registry is told of both. Once every Pod accepts both, it takes the other's
+//! place. An operator that ends in between goes on from what stands in the Secret.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crds::{RegistryIdentity, annotations, labels, secret_types};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PostParams;
+use kube::runtime::events::EventType;
+use kube::{Api, Resource, ResourceExt};
+use rand::distr::{Alphanumeric, SampleString};
+
+use super::snapshot::{Rotation, Snapshot, Source};
+use super::validate::Plan;
+use crate::api;
+use crate::context::Context;
+use crate::password_source::{NEXT_KEY, PasswordSource, rotation};
+use crate::state::LiveState;
+
+/// How many characters a password has where the spec does not say.
+const DEFAULT_LENGTH: usize = 32;
+
+/// Makes the Secrets that are missing, and begins the rotations that are due. Whether any Secret was written.
+///
+/// This is the one write before the pure steps: a password that was never stored cannot be hashed.
+pub(super) async fn generate(snapshot: &Snapshot, context: &Context) -> Result<bool, api::Error> {
+    if !matches!(snapshot.state, LiveState::Ours { .. } | LiveState::Absent)
+        || snapshot.registry.spec.paused == Some(true)
+    {
+        return Ok(false);
+    }
+    let mut written = false;
+    for identity in &snapshot.identities {
+        let uid = identity.uid().unwrap_or_default();
+        written |= match snapshot.sources.get(&uid) {
+            Some(Source::Missing) => make(identity, snapshot, context).await?,
+            Some(Source::Present { rotation, .. }) if is_due(identity, rotation, snapshot.now) => {
+                begin_rotation(identity, snapshot, context).await?
+            }
+            _ => false,
+        };
+    }
+    Ok(written)
+}
+
+/// Completes the rotations whose new password every Pod accepts.
+pub(super) async fn complete_rotations(snapshot: &Snapshot, plan: &Plan, context: &Context) -> Result<(), api::Error> {
+    for identity in &snapshot.identities {
+        let uid = identity.uid().unwrap_or_default();
+        let is_pending =
+            matches!(snapshot.sources.get(&uid), Some(Source::Present { rotation, .. }) if rotation.is_pending);
+        let is_announced = plan
+            .identities
+            .get(&uid)
+            .is_some_and(super::validate::Identity::announces_next);
+        if is_pending && is_announced {
+            complete_rotation(identity, snapshot, context).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How long until the next rotation is due.
+pub(super) fn next_rotation(snapshot: &Snapshot) -> Option<Duration> {
+    let ends = snapshot.identities.iter().filter_map(|identity| {
+        let interval = rotation(identity)?.interval;
+        let Some(Source::Present { rotation, .. }) = snapshot.sources.get(&identity.uid()?) else {
+            return None;
+        };
+        let age = Duration::try_from(snapshot.now.duration_since(rotation.since?)).unwrap_or_default();
+        Some(interval.saturating_sub(age))
+    });
+    // One that is due already waits for something else, which will be told.
+    ends.filter(|left| !left.is_zero())
+        .min()
+        .map(|left| left + Duration::from_millis(50))
+}
+
+fn is_due(identity: &RegistryIdentity, found: &Rotation, now: Timestamp) -> bool {
+    let (Some(times), Some(since), false) = (rotation(identity), found.since, found.is_pending) else {
+        return false;
+    };
+    Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= times.interval)
+}
+
+fn new_password(source: &PasswordSource<'_>) -> ByteString {
+    let length = source.generate.and_then(|generate| generate.length);
+    let length = length
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(DEFAULT_LENGTH);
+    ByteString(Alphanumeric.sample_string(&mut rand::rng(), length).into_bytes())
+}
+
+fn secrets(snapshot: &Snapshot, context: &Context) -> Api<Secret> {
+    let namespace = snapshot.registry.namespace().unwrap_or_default();
+    Api::namespaced(context.client.clone(), &namespace)
+}
+
+fn params() -> PostParams {
+    PostParams {
+        field_manager: Some(api::FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+async fn make(identity: &RegistryIdentity, snapshot: &Snapshot, context: &Context) -> Result<bool, api::Error> {
+    let Some(source) = PasswordSource::of(identity).filter(|source| source.generate.is_some()) else {
+        return Ok(false);
+    };
+    let username = identity.spec.username.clone().unwrap_or_else(|| identity.name_any());
+    let name = source.secret.clone();
+    let mut secret = Secret {
+        type_: Some(secret_types::CREDENTIAL.to_owned()),
+        data: Some(BTreeMap::from([
+            ("username".to_owned(), ByteString(username.into_bytes())),
+            (source.key.clone(), new_password(&source)),
+        ])),
+        ..Secret::default()
+    };
+    secret.metadata.name = Some(name.clone());
+    secret.metadata.labels = Some(BTreeMap::from([
+        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
+        (labels::REGISTRY.to_owned(), snapshot.registry.name_any()),
+        (labels::IDENTITY.to_owned(), identity.name_any()),
+    ]));
+    let made = secrets(snapshot, context);
+    match api::call(format!("make Secret `{name}`"), made.create(&params(), &secret)).await {
+        Ok(_) => {
+            let note = format!("a password was generated and stored in Secret `{name}`");
+            tell(identity, context, "CredentialGenerated", &note).await;
+            Ok(true)
+        }
+        // Somebody made one of this name in between; the next look tells whose it is.
+        Err(error) if error.is_already_exists() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn begin_rotation(
+    identity: &RegistryIdentity,
+    snapshot: &Snapshot,
+    context: &Context,
+) -> Result<bool, api::Error> {
+    let Some(source) = PasswordSource::of(identity) else {
+        return Ok(false);
+    };
+    change(&source.secret, snapshot, context, |secret| {
+        let data = secret.data.get_or_insert_default();
+        data.insert(NEXT_KEY.to_owned(), new_password(&source));
+        secret
+            .annotations_mut()
+            .insert(annotations::ROTATION_PENDING.to_owned(), "true".to_owned());
+        true
+    })
+    .await
+}
+
+async fn complete_rotation(
+    identity: &RegistryIdentity,
+    snapshot: &Snapshot,
+    context: &Context,
+) -> Result<(), api::Error> {
+    let Some(source) = PasswordSource::of(identity) else {
+        return Ok(());
+    };
+    let changed = change(&source.secret, snapshot, context, |secret| {
+        let data = secret.data.get_or_insert_default();
+        let Some(next) = data.remove(NEXT_KEY) else {
+            return false;
+        };
+        data.insert(source.key.clone(), next);
+        let annotations = secret.annotations_mut();
+        annotations.remove(annotations::ROTATION_PENDING);
+        annotations.insert(annotations::ROTATED_AT.to_owned(), Timestamp::now().to_string());
+        true
+    })
+    .await?;
+    if changed {
+        let note = format!("the password in Secret `{}` was replaced by a new one", source.secret);
+        tell(identity, context, "CredentialRotated", &note).await;
+    }
+    Ok(())
+}
+
+/// Replaces a Secret by a changed one. Whether it was changed; not where somebody else was faster.
+async fn change(
+    name: &str,
+    snapshot: &Snapshot,
+    context: &Context,
+    change: impl FnOnce(&mut Secret) -> bool,
+) -> Result<bool, api::Error> {
+    let secrets = secrets(snapshot, context);
+    let Some(mut secret) = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await? else {
+        return Ok(false);
+    };
+    if !change(&mut secret) {
+        return Ok(false);
+    }
+    secret.managed_fields_mut().clear();
+    match api::call(
+        format!("write Secret `{name}`"),
+        secrets.replace(name, &params(), &secret),
+    )
+    .await
+    {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn tell(identity: &RegistryIdentity, context: &Context, reason: &str, note: &str) {
+    context
+        .tell(&identity.object_ref(&()), EventType::Normal, reason, note)
+        .await;
+}

@@ -1,0 +1,185 @@
+//! Secrets that Pods pull with: they follow the passwords of identities, after the registry has accepted those.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use crds::{PullSecret, RegistryIdentity, labels, reasons};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::{Map, Value, json};
+
+use super::snapshot::Snapshot;
+use super::status::Findings;
+use crate::api;
+use crate::context::Context;
+use crate::hashing::value_of;
+use crate::outcome::Verdict;
+use crate::state::SourceVersion;
+
+const TYPE: &str = "kubernetes.io/dockerconfigjson";
+const KEY: &str = ".dockerconfigjson";
+
+/// Writes the pull secrets that are missing or out of date, and removes those that no identity names any more. Returns what
+/// is wrong with those of each identity, by UID.
+pub(super) async fn keep(findings: &Findings<'_>, context: &Context) -> Result<HashMap<String, Verdict>, api::Error> {
+    let snapshot = findings.snapshot;
+    let mut troubles = HashMap::new();
+    let mut wanted = HashSet::new();
+    for identity in &snapshot.identities {
+        let Some(pull_secrets) = &identity.spec.pull_secrets else {
+            continue;
+        };
+        wanted.extend(pull_secrets.iter().map(|secret| secret.name.clone()));
+        let uid = identity.uid().unwrap_or_default();
+        let Some(planned) = findings
+            .plan
+            .identities
+            .get(&uid)
+            .filter(|planned| planned.entry.is_some())
+        else {
+            continue;
+        };
+        // A password that the registry does not know yet would be refused.
+        let Some(version) = planned.password_version().filter(|_| findings.is_enforced()) else {
+            continue;
+        };
+        let Some(password) = read_password(version, snapshot, context).await? else {
+            continue;
+        };
+        let credentials = Credentials {
+            username: &planned.username,
+            password: &password,
+        };
+        for secret in pull_secrets {
+            let hosts = secret.hosts.clone().unwrap_or_else(|| findings.hosts());
+            if let Err(why) = write(identity, secret, &credentials, &hosts, snapshot, context).await? {
+                troubles.insert(uid.clone(), why);
+            }
+        }
+    }
+    remove_others(&wanted, snapshot, context).await?;
+    Ok(troubles)
+}
+
+struct Credentials<'a> {
+    username: &'a str,
+    password: &'a str,
+}
+
+/// The password as the Secret has it in exactly this version.
+async fn read_password(
+    version: &SourceVersion,
+    snapshot: &Snapshot,
+    context: &Context,
+) -> Result<Option<zeroize::Zeroizing<String>>, api::Error> {
+    let secrets = secrets_of(snapshot, context);
+    let name = &version.secret;
+    let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
+    let found = found.filter(|secret| secret.resource_version().as_ref() == Some(&version.resource_version));
+    let value = found.and_then(|secret| value_of(secret, &version.key).ok());
+    let text = value.and_then(|value| String::from_utf8(value.to_vec()).ok());
+    Ok(text.map(zeroize::Zeroizing::new))
+}
+
+fn secrets_of(snapshot: &Snapshot, context: &Context) -> Api<Secret> {
+    let namespace = snapshot.registry.namespace().unwrap_or_default();
+    Api::namespaced(context.client.clone(), &namespace)
+}
+
+/// The file that container runtimes read, `~/.docker/config.json`.
+fn docker_config(credentials: &Credentials<'_>, hosts: &[String]) -> Vec<u8> {
+    let Credentials { username, password } = credentials;
+    let auth = STANDARD.encode(format!("{username}:{password}"));
+    let entry = json!({ "username": username, "password": password, "auth": auth });
+    let auths: Map<String, Value> = hosts.iter().map(|host| (host.clone(), entry.clone())).collect();
+    json!({ "auths": auths }).to_string().into_bytes()
+}
+
+async fn write(
+    identity: &RegistryIdentity,
+    pull_secret: &PullSecret,
+    credentials: &Credentials<'_>,
+    hosts: &[String],
+    snapshot: &Snapshot,
+    context: &Context,
+) -> Result<Result<(), Verdict>, api::Error> {
+    let name = &pull_secret.name;
+    let secrets = secrets_of(snapshot, context);
+    let config = ByteString(docker_config(credentials, hosts));
+    let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
+    let params = PostParams {
+        field_manager: Some(api::FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    if let Some(found) = &found {
+        if found.labels().get(labels::IDENTITY) != Some(&identity.name_any())
+            || !found.labels().contains_key(labels::PULL_SECRET)
+        {
+            return Ok(Err(Verdict::no(
+                reasons::CONFLICT,
+                format!(
+                    "Secret `{name}` exists and is not a pull secret of this identity, so it is left as it is; choose another name in `spec.pullSecrets`"
+                ),
+            )));
+        }
+        let has = found.data.as_ref().and_then(|data| data.get(KEY));
+        if has == Some(&config) && found.type_.as_deref() == Some(TYPE) {
+            return Ok(Ok(()));
+        }
+    }
+    let mut written = Secret {
+        type_: Some(TYPE.to_owned()),
+        data: Some(BTreeMap::from([(KEY.to_owned(), config)])),
+        ..Secret::default()
+    };
+    written.metadata.name = Some(name.clone());
+    written.metadata.labels = Some(BTreeMap::from([
+        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
+        (labels::REGISTRY.to_owned(), snapshot.registry.name_any()),
+        (labels::IDENTITY.to_owned(), identity.name_any()),
+        (labels::PULL_SECRET.to_owned(), "true".to_owned()),
+    ]));
+    let what = format!("write Secret `{name}`");
+    let done = match found {
+        None => api::call(what, secrets.create(&params, &written)).await,
+        Some(found) => {
+            written.metadata.resource_version = found.resource_version();
+            api::call(what, secrets.replace(name, &params, &written)).await
+        }
+    };
+    match done {
+        Ok(_) => Ok(Ok(())),
+        // Somebody was faster; the watch tells.
+        Err(error) if error.is_conflict() || error.is_already_exists() => Ok(Ok(())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes the pull secrets of this Registry's identities that none of them names.
+async fn remove_others(wanted: &HashSet<String>, snapshot: &Snapshot, context: &Context) -> Result<(), api::Error> {
+    let (registry, namespace) = (snapshot.registry.name_any(), snapshot.registry.namespace());
+    let secrets = secrets_of(snapshot, context);
+    let left_over = context.stores.own_secrets.state_filter(|secret| {
+        secret.namespace() == namespace
+            && secret.labels().contains_key(labels::PULL_SECRET)
+            && secret.labels().get(labels::REGISTRY) == Some(&registry)
+            && !wanted.contains(&secret.name_any())
+    });
+    for secret in left_over {
+        let name = secret.name_any();
+        let exactly_this = Preconditions {
+            uid: secret.uid(),
+            resource_version: secret.resource_version(),
+        };
+        let params = DeleteParams::default().preconditions(exactly_this);
+        match api::call(format!("delete Secret `{name}`"), secrets.delete(&name, &params)).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() || error.is_conflict() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! The passwords of one identity: the one in use, the one that is to follow, and those before it that still count.
+
+use crds::{RegistryIdentity, reasons};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use registry_config::{PasswordEntry, PasswordHash};
+
+use crate::hashing::{HashJob, HashResult, HashSlot, Which, not_marked};
+use crate::outcome::Verdict;
+use crate::password_source::{NEXT_KEY, PasswordSource, overlap};
+use crate::registry::snapshot::{Snapshot, Source};
+use crate::state::{IdentityState, PreviousHash, SourceVersion, StoredHash};
+
+/// How many replaced passwords are accepted at once.
+const MAX_PREVIOUS: usize = 4;
+
+/// The passwords of an identity.
+#[derive(Debug, Clone)]
+pub(super) struct Passwords {
+    pub(super) current: Option<StoredHash>,
+    pub(super) next: Option<StoredHash>,
+    pub(super) previous: Vec<PreviousHash>,
+    /// What is to be said of their source.
+    pub(super) resolved: Verdict,
+    /// The work that is left.
+    pub(super) jobs: Vec<HashJob>,
+}
+
+impl Passwords {
+    /// Those of an identity that is not looked at.
+    pub(super) fn none(resolved: Verdict) -> Self {
+        Self {
+            current: None,
+            next: None,
+            previous: Vec::new(),
+            resolved,
+            jobs: Vec::new(),
+        }
+    }
+
+    /// Those that were kept, whatever is wrong now.
+    fn kept(kept: Option<&IdentityState>, now: Timestamp, resolved: Verdict) -> Self {
+        let kept = kept.cloned().unwrap_or_default();
+        Self {
+            current: kept.password,
+            next: kept.next,
+            previous: still_accepted(kept.previous, now),
+            resolved,
+            jobs: Vec::new(),
+        }
+    }
+
+    /// Their lines in the access document.
+    pub(super) fn entries(&self) -> Vec<PasswordEntry> {
+        let stored = self.current.iter().chain(&self.next).map(|stored| PasswordEntry {
+            hash: stored.hash.clone(),
+            not_after: None,
+        });
+        let previous = self.previous.iter().map(|previous| PasswordEntry {
+            hash: previous.hash.clone(),
+            not_after: Some(previous.not_after),
+        });
+        stored.chain(previous).collect()
+    }
+}
+
+fn still_accepted(previous: Vec<PreviousHash>, now: Timestamp) -> Vec<PreviousHash> {
+    previous.into_iter().filter(|hash| hash.not_after > now).collect()
+}
+
+/// Finds out about the passwords of the identity `uid`, of which `kept` is what was known before.
+pub(super) fn judge(
+    identity: &RegistryIdentity,
+    uid: &str,
+    snapshot: &Snapshot,
+    kept: Option<&IdentityState>,
+) -> Passwords {
+    let now = snapshot.now;
+    let kept_as_it_is = |verdict| Passwords::kept(kept, now, verdict);
+    let Some(source) = PasswordSource::of(identity) else {
+        if identity.spec.password.is_none() {
+            // Whoever takes the password out of the spec wants nobody to sign in with it any more.
+            return Passwords::none(Verdict::yes(reasons::RESOLVED, "there is no password to be read"));
+        }
+        return kept_as_it_is(Verdict::no(
+            reasons::INVALID,
+            "spec.password: give exactly one of `generate`, `secretKeyRef` and `hashSecretKeyRef`",
+        ));
+    };
+    let stays = if kept.is_some_and(|kept| kept.password.is_some()) {
+        "; the last password stays in force (to revoke, disable or delete the identity)"
+    } else {
+        ""
+    };
+    let unresolved = |verdict: Verdict| {
+        kept_as_it_is(Verdict {
+            message: format!("{}{stays}", verdict.message),
+            ..verdict
+        })
+    };
+    let namespace = identity.namespace().unwrap_or_default();
+    let PasswordSource { secret, key, .. } = &source;
+    let (present, is_pending) = match snapshot.sources.get(uid) {
+        None | Some(Source::Missing) => {
+            let message = format!(
+                "Secret `{secret}` does not exist in namespace `{namespace}`; create it with the password under key `{key}`"
+            );
+            return unresolved(Verdict::no(reasons::SECRET_NOT_FOUND, message));
+        }
+        Some(Source::NotMarked) => return unresolved(not_marked(secret, &namespace)),
+        Some(Source::Foreign) => {
+            let message = format!(
+                "Secret `{secret}` exists and was not generated for this identity; choose another `spec.password.generate.secretName`"
+            );
+            return unresolved(Verdict::no(reasons::CONFLICT, message));
+        }
+        Some(Source::Present {
+            uid,
+            resource_version,
+            rotation,
+        }) => {
+            let version = SourceVersion {
+                secret: secret.clone(),
+                key: key.clone(),
+                uid: uid.clone(),
+                resource_version: resource_version.clone(),
+                form: source.form,
+            };
+            (version, rotation.is_pending)
+        }
+    };
+    let resolved = Verdict::yes(
+        reasons::RESOLVED,
+        format!("the password is read from key `{key}` of Secret `{secret}`"),
+    );
+    let known = Passwords::kept(kept, now, resolved);
+    let look = |which, version: &SourceVersion, known: Option<&StoredHash>| {
+        look(uid, which, version, known, snapshot, identity, kept)
+    };
+    let current = match look(Which::Current, &present, known.current.as_ref()) {
+        Found::Hash(hash) => hash,
+        Found::Unusable(why) => return unresolved(why),
+        Found::Pending(job) => {
+            return Passwords {
+                jobs: vec![job],
+                ..known
+            };
+        }
+    };
+    let replaced = known.current.as_ref().filter(|before| before.hash != current.hash);
+    let previous = previous(&known.previous, replaced, &current.hash, identity, now);
+    let mut jobs = Vec::new();
+    let next = if is_pending {
+        let version = SourceVersion {
+            key: NEXT_KEY.to_owned(),
+            ..present
+        };
+        match look(Which::Next, &version, known.next.as_ref()) {
+            Found::Hash(hash) => Some(hash),
+            Found::Unusable(_) => None,
+            Found::Pending(job) => {
+                jobs.push(job);
+                known.next.clone()
+            }
+        }
+    } else {
+        None
+    };
+    Passwords {
+        next: next.filter(|next| next.hash != current.hash),
+        current: Some(current),
+        previous,
+        resolved: known.resolved,
+        jobs,
+    }
+}
+
+/// What is known of one version of a key.
+enum Found {
+    Hash(StoredHash),
+    Unusable(Verdict),
+    Pending(HashJob),
+}
+
+fn look(
+    uid: &str,
+    which: Which,
+    version: &SourceVersion,
+    known: Option<&StoredHash>,
+    snapshot: &Snapshot,
+    identity: &RegistryIdentity,
+    kept: Option<&IdentityState>,
+) -> Found {
+    if let Some(known) = known.filter(|known| known.source == *version) {
+        return Found::Hash(known.clone());
+    }
+    let slot = HashSlot {
+        identity: uid.to_owned(),
+        which,
+    };
+    match snapshot.hashes.get(&slot) {
+        Some(HashResult::Hashed(hash)) if hash.source == *version => Found::Hash(hash.clone()),
+        Some(HashResult::Unusable { source, why }) if source == version => Found::Unusable(why.clone()),
+        _ => Found::Pending(HashJob {
+            slot,
+            namespace: identity.namespace().unwrap_or_default(),
+            secret: version.secret.clone(),
+            key: version.key.clone(),
+            form: version.form,
+            in_force: in_force(kept),
+        }),
+    }
+}
+
+/// The hashes that the password may be one of: nothing is hashed anew that is known.
+fn in_force(kept: Option<&IdentityState>) -> Vec<PasswordHash> {
+    let stored = kept.into_iter().flat_map(|kept| kept.password.iter().chain(&kept.next));
+    stored.map(|stored| stored.hash.clone()).collect()
+}
+
+/// The replaced passwords that are still accepted: those that were, and the one that is replaced now, where consumers of
+/// ours have to follow.
+fn previous(
+    before: &[PreviousHash],
+    replaced: Option<&StoredHash>,
+    current: &PasswordHash,
+    identity: &RegistryIdentity,
+    now: Timestamp,
+) -> Vec<PreviousHash> {
+    let ended = replaced.zip(overlap(identity)).map(|(replaced, overlap)| PreviousHash {
+        hash: replaced.hash.clone(),
+        not_after: now + SignedDuration::try_from(overlap).unwrap_or(SignedDuration::ZERO),
+    });
+    ended
+        .into_iter()
+        .chain(before.iter().cloned())
+        .filter(|previous| previous.hash != *current)
+        .take(MAX_PREVIOUS)
+        .collect()
+}

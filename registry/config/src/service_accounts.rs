@@ -1,0 +1,61 @@
+//! [`ServiceAccountTokens`]: which tokens of a cluster's ServiceAccounts are accepted.
+
+use registry_policy::ServiceAccount;
+use serde::{Deserialize, Serialize};
+
+use crate::{Access, IdentityEntry};
+
+/// Which tokens of a cluster's ServiceAccounts are accepted, and the keys that verify them, so that nobody has to be asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceAccountTokens {
+    /// The issuer, exactly as tokens have it in `iss`.
+    pub issuer: String,
+    /// The cluster's keys: a JSON Web Key Set (RFC 7517). Keys of kinds that are not known are passed over.
+    pub jwks: serde_json::Value,
+    /// A token must be for one of these, and not for the API server as well.
+    pub audiences: Vec<String>,
+    /// Namespaces whose ServiceAccounts sign in although no identity names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
+}
+
+/// Who a ServiceAccount is to the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountHolder<'a> {
+    /// The identity that names it.
+    Identity(&'a IdentityEntry),
+    /// Somebody whom the document admits by its namespace.
+    Guest(Box<IdentityEntry>),
+}
+
+impl AccountHolder<'_> {
+    /// The identity, listed or not.
+    pub fn identity(&self) -> &IdentityEntry {
+        match self {
+            Self::Identity(identity) => identity,
+            Self::Guest(identity) => identity,
+        }
+    }
+}
+
+impl Access {
+    /// Who signs in with a token of `account`; nobody where no identity names it and its namespace is not admitted.
+    pub fn account_holder(&self, account: &ServiceAccount) -> Option<AccountHolder<'_>> {
+        if let Some(identity) = self.identity_of_account(&account.namespace, &account.name) {
+            return Some(AccountHolder::Identity(identity));
+        }
+        let tokens = self.content.service_accounts.as_ref()?;
+        tokens.namespaces.contains(&account.namespace).then(|| {
+            let ServiceAccount { namespace, name, .. } = account;
+            let guest = IdentityEntry::guest(&format!("system:serviceaccount:{namespace}:{name}"));
+            AccountHolder::Guest(Box::new(IdentityEntry {
+                groups: vec![
+                    "system:serviceaccounts".to_owned(),
+                    format!("system:serviceaccounts:{namespace}"),
+                ],
+                ..guest
+            }))
+        })
+    }
+}

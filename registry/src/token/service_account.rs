@@ -1,0 +1,152 @@
+//! [`ServiceAccounts`]: verifies tokens of a cluster's ServiceAccounts.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use registry_config::ServiceAccountTokens;
+use registry_policy::ServiceAccount;
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::TokenError;
+use super::foreign::{ForeignClaims, ForeignKeys};
+use super::verify::CLOCK_SKEW;
+
+/// How many tokens are remembered whose signature was right.
+const REMEMBERED: u64 = 20_000;
+
+/// What a document says about tokens of ServiceAccounts, with its keys ready for use.
+#[derive(Debug)]
+pub struct ServiceAccountIssuer {
+    issuer: String,
+    audiences: Vec<String>,
+    keys: ForeignKeys,
+}
+
+/// A ServiceAccount that was shown by its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownAccount {
+    /// The ServiceAccount, and what the token is bound to.
+    pub account: ServiceAccount,
+    /// The instant from which on the token is refused, in seconds since 1970.
+    pub expires: u64,
+}
+
+/// The claims that count (Kubernetes, "Managing Service Accounts").
+#[derive(Debug, Deserialize)]
+struct AccountClaims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: u64,
+    #[serde(default)]
+    nbf: u64,
+    #[serde(default)]
+    iat: u64,
+    #[serde(rename = "kubernetes.io", default)]
+    bound: Bound,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Bound {
+    pod: Option<Named>,
+    node: Option<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// Verifies tokens of ServiceAccounts. What it remembers is only that a signature was right under a set of keys.
+#[derive(Debug)]
+pub struct ServiceAccounts {
+    verified: Cache<[u8; 32], Arc<ForeignClaims>>,
+}
+
+impl Default for ServiceAccounts {
+    fn default() -> Self {
+        Self {
+            verified: Cache::new(REMEMBERED),
+        }
+    }
+}
+
+impl ServiceAccountIssuer {
+    /// Prepares what a document says.
+    pub fn new(tokens: &ServiceAccountTokens) -> Self {
+        Self {
+            issuer: tokens.issuer.clone(),
+            audiences: tokens.audiences.clone(),
+            keys: ForeignKeys::of(&tokens.jwks),
+        }
+    }
+
+    /// The issuer's name.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+}
+
+impl ServiceAccounts {
+    /// Whose token this is, at the instant `now`.
+    ///
+    /// # Errors
+    /// Where it is not one of the issuer's for this registry, or not in its time.
+    pub fn verify(&self, issuer: &ServiceAccountIssuer, token: &str, now: u64) -> Result<ShownAccount, TokenError> {
+        let digest = Sha256::new()
+            .chain_update(issuer.keys.fingerprint())
+            .chain_update(token)
+            .finalize()
+            .into();
+        let claims = if let Some(claims) = self.verified.get(&digest) {
+            claims
+        } else {
+            let claims = Arc::new(issuer.keys.verify(token)?);
+            self.verified.insert(digest, claims.clone());
+            claims
+        };
+        let claims = AccountClaims::deserialize(Value::Object((*claims).clone())).map_err(|_| TokenError::Malformed)?;
+        check(issuer, claims, now)
+    }
+}
+
+fn check(issuer: &ServiceAccountIssuer, claims: AccountClaims, now: u64) -> Result<ShownAccount, TokenError> {
+    let audiences = match claims.aud {
+        Audience::One(audience) => vec![audience],
+        Audience::Many(audiences) => audiences,
+    };
+    let is_ours = audiences.iter().any(|audience| issuer.audiences.contains(audience));
+    // Whoever could read such a token here could use it at the API server.
+    let is_the_clusters = audiences.contains(&claims.iss);
+    if claims.iss != issuer.issuer || !is_ours || is_the_clusters {
+        return Err(TokenError::Audience);
+    }
+    if claims.exp <= now {
+        return Err(TokenError::Expired);
+    }
+    if claims.nbf > now + CLOCK_SKEW || claims.iat > now + CLOCK_SKEW {
+        return Err(TokenError::NotYet);
+    }
+    let names = claims.sub.strip_prefix("system:serviceaccount:");
+    let (namespace, name) = names
+        .and_then(|names| names.split_once(':'))
+        .ok_or(TokenError::Malformed)?;
+    Ok(ShownAccount {
+        account: ServiceAccount {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            pod: claims.bound.pod.map(|pod| pod.name),
+            node: claims.bound.node.map(|node| node.name),
+        },
+        expires: claims.exp,
+    })
+}

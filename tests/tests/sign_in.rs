@@ -1,0 +1,262 @@
+//! Ways to sign in that need no password of ours in the cluster: hashes, user files, and tokens of ServiceAccounts.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use e2e::cluster::{PATIENCE, text};
+use e2e::http::Credentials;
+use e2e::image::Image;
+use e2e::objects::{allow, authenticated, identity, on_node_port, registry};
+use e2e::program::{Person, fail, succeed};
+use e2e::{Cluster, registry as registries, wait_for, with_namespace};
+use serde_json::{Value, json};
+
+/// A hash that lost its end when it was copied.
+const CUT_OFF: &str = "$2y$05$zJ0pE8GUBWiJqGZqD4nRHuZ3cCYjZo5";
+
+/// A line of a user file, as `htpasswd -nbB -C 5` prints it.
+fn line(user: &str, password: &str) -> Result<String> {
+    Ok(format!("{user}:{}\n", bcrypt::hash(password, 5)?))
+}
+
+fn secret(name: &str, key: &str, value: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "type": "wharfinger.dev/credential",
+        "data": { key: STANDARD.encode(value) },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hash_brought_along_signs_in_and_a_broken_one_leaves_the_last_in_force() -> Result<()> {
+    with_namespace("own-hash", async |cluster| {
+        let mut alice = identity("alice");
+        alice["spec"]["password"] = json!({ "hashSecretKeyRef": { "name": "alice-hash", "key": "hash" } });
+        let hash = line("alice", "alice's password")?;
+        let policy = allow("all", authenticated(), "push", &["**"]);
+        cluster
+            .apply([registry("main"), secret("alice-hash", "hash", &hash), alice, policy])
+            .await?;
+        cluster.wait_until_all_ready().await?;
+        let target = registries::ready(&cluster, "main").await?;
+        ensure!(
+            target.login("alice", "alice's password").await? == 200,
+            "the hash is not taken"
+        );
+        ensure!(target.login("alice", "wrong").await? == 401, "anything signs in");
+
+        let change = |hash: &str| json!({ "data": { "hash": STANDARD.encode(hash) } });
+        cluster.patch("Secret", "alice-hash", change(CUT_OFF)).await?;
+        let condition = cluster
+            .wait_for_condition(
+                "RegistryIdentity",
+                "alice",
+                "ResolvedRefs",
+                ("False", "InvalidPasswordHash"),
+            )
+            .await?;
+        ensure!(
+            condition.message.contains("60 make one") && condition.message.contains("stays in force"),
+            "{condition:?}"
+        );
+        ensure!(
+            target.login("alice", "alice's password").await? == 200,
+            "a broken hash has locked its user out"
+        );
+        cluster
+            .patch("Secret", "alice-hash", change(&line("alice", "another")?))
+            .await?;
+        target.wait_for_login("alice", "another", 200).await?;
+        ensure!(
+            target.login("alice", "alice's password").await? == 401,
+            "the old one is accepted"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_users_of_an_htpasswd_file_sign_in_and_an_edit_is_in_force_without_a_restart() -> Result<()> {
+    with_namespace("htpasswd", async |cluster| {
+        let mut main = registry("main");
+        main["spec"]["auth"] = json!({
+            "htpasswdSecretRef": { "name": "users" }, "challenge": "Basic", "basicRealm": "The wharf",
+        });
+        let users = format!("# people\n{}{}", line("alice", "a")?, line("bob", "b")?);
+        let policy = allow("all", authenticated(), "push", &["**"]);
+        cluster
+            .apply([main, secret("users", "htpasswd", &users), policy])
+            .await?;
+        let target = registries::ready(&cluster, "main").await?;
+        target.wait_for_login("alice", "a", 200).await?;
+        ensure!(
+            target.login("bob", "b").await? == 200 && target.login("bob", "a").await? == 401,
+            "bob"
+        );
+        let refused = target.get("/v2/", &Credentials::None).await?;
+        ensure!(
+            refused.status == 401 && refused.header("www-authenticate") == "Basic realm=\"The wharf\"",
+            "{} {}",
+            refused.status,
+            refused.header("www-authenticate")
+        );
+        let before = registries::incarnation(&cluster, "main").await?;
+
+        let users = format!(
+            "{}carol:$apr1$cy1Pq0iK$CmIbFJsgQDsvUcw0LQxVG1\n{}",
+            line("alice", "new")?,
+            line("dave", "d")?
+        );
+        let change = json!({ "data": { "htpasswd": STANDARD.encode(users) } });
+        cluster.patch("Secret", "users", change).await?;
+        target.wait_for_login("alice", "new", 200).await?;
+        for (user, password, status) in [("alice", "a", 401), ("bob", "b", 401), ("dave", "d", 200)] {
+            ensure!(target.login(user, password).await? == status, "{user}");
+        }
+        let condition = cluster
+            .wait_for_condition("Registry", "main", "ResolvedRefs", ("False", "InvalidHtpasswd"))
+            .await?;
+        ensure!(
+            condition.message.contains("`carol`") && condition.message.contains("htpasswd -nB carol"),
+            "{condition:?}"
+        );
+        let ready = cluster.condition("Registry", "main", "Ready").await?;
+        ensure!(
+            ready.status == "True",
+            "one bad line has made the registry unready: {ready:?}"
+        );
+
+        // A Secret that goes missing revokes nobody; the setting does.
+        cluster.delete("Secret", "users").await?;
+        cluster
+            .wait_for_condition("Registry", "main", "ResolvedRefs", ("False", "SecretNotFound"))
+            .await?;
+        ensure!(target.login("dave", "d").await? == 200, "dave is locked out");
+        let without = json!({ "spec": { "auth": { "htpasswdSecretRef": null } } });
+        cluster.patch("Registry", "main", without).await?;
+        target.wait_for_login("dave", "d", 401).await?;
+        let now = registries::incarnation(&cluster, "main").await?;
+        ensure!(before == now, "the Pod was {before:?} and is {now:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// A Pod that does nothing, with a token of its ServiceAccount for the Registry `main`.
+fn pod(namespace: &str, image: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "build" },
+        "spec": {
+            "serviceAccountName": "builder", "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "build", "image": image, "imagePullPolicy": "Never", "args": ["hash-password"], "stdin": true,
+                "volumeMounts": [{ "name": "token", "mountPath": "/token" }],
+            }],
+            "volumes": [{ "name": "token", "projected": { "sources": [{ "serviceAccountToken": {
+                "path": "token", "audience": format!("wharfinger.dev/{namespace}/main"), "expirationSeconds": 600,
+            } }] } }],
+        },
+    })
+}
+
+/// The token that the kubelet has put into the Pod.
+async fn projected_token(cluster: &Cluster) -> Result<String> {
+    let mut token = String::new();
+    wait_for("the Pod runs", PATIENCE, async || {
+        let pod = cluster.get("Pod", "build").await?;
+        let uid = text(&pod["metadata"]["uid"]);
+        let processes = registries::processes(&uid, "wharfinger-registry")?;
+        let process = processes.first().with_context(|| text(&pod["status"]))?;
+        token = fs::read_to_string(format!("/proc/{process}/root/token/token"))?;
+        Ok(())
+    })
+    .await?;
+    Ok(token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_pushes_with_its_projected_token_and_nothing_else() -> Result<()> {
+    with_namespace("accounts", async |cluster| {
+        let mut builder = identity("builder");
+        let spec = builder["spec"].as_object_mut().context("there is a spec")?;
+        spec.remove("password");
+        spec.insert("serviceAccounts".into(), json!([{ "name": "builder" }]));
+        spec.insert("groups".into(), json!(["ci"]));
+        let mut policy = allow("ci", json!({ "group": "ci" }), "push", &["ci/**"]);
+        policy["spec"]["rules"][0]["when"] = json!("identity.service_account.pod == 'build'");
+        let account =
+            |name: &str| json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
+        cluster
+            .apply([
+                on_node_port(registry("main")),
+                builder,
+                policy,
+                account("builder"),
+                account("other"),
+            ])
+            .await?;
+        cluster.wait_until_all_ready().await?;
+        let address = registries::ready_on_node_port(&cluster, "main").await?;
+        let target = registries::ready(&cluster, "main").await?;
+        let own = registries::pod(&cluster, "main").await?;
+        let image = text(&own["spec"]["containers"][0]["image"]);
+        cluster.apply([pod(&cluster.namespace, &image)]).await?;
+        let token = projected_token(&cluster).await?;
+
+        let person = Person::new()?;
+        let layout = person.home().join("layout");
+        Image::random(100_000).write_layout(&layout)?;
+        let login =
+            |password: &str| person.crane(&["auth", "login", &address, "--username", "token", "--password", password]);
+        let push = |repository: &str| {
+            person.crane(&[
+                "push",
+                "--insecure",
+                &layout.display().to_string(),
+                &format!("{address}/{repository}:v1"),
+            ])
+        };
+        succeed(login(&token)?).await?;
+        succeed(push("ci/app")?).await?;
+        let refused = fail(push("elsewhere/app")?).await?;
+        ensure!(refused.contains("DENIED") && refused.contains("builder"), "{refused}");
+        // As a Bearer token, which is what a program without a registry's client sends.
+        let bearer = Credentials::Bearer(token.clone());
+        ensure!(
+            target.pull_status(&bearer, "ci/app").await? == 404,
+            "the token is not taken as it is"
+        );
+
+        // Neither a token for the API server nor that of another ServiceAccount opens anything.
+        let for_the_cluster = cluster.token("builder", &[]).await?;
+        let of_another = cluster
+            .token("other", &[&format!("wharfinger.dev/{}/main", cluster.namespace)])
+            .await?;
+        for token in [for_the_cluster, of_another] {
+            let status = target.status("/v2/", &Credentials::Bearer(token.clone())).await?;
+            ensure!(status == 401, "{status}");
+            let status = target.login("token", &token).await?;
+            ensure!(status == 401, "{status}");
+        }
+        // Who takes the mapping away ends the token at once, and what was made from it.
+        let scoped = target
+            .token(&Credentials::basic("token", &token), "ci/app", "pull")
+            .await?;
+        ensure!(
+            target.pull_status(&scoped, "ci/app").await? == 404,
+            "a token made from it does not pull"
+        );
+        cluster.delete("RegistryIdentity", "builder").await?;
+        wait_for("the token is refused", PATIENCE, async || {
+            for who in [&bearer, &scoped] {
+                let status = target.pull_status(who, "ci/app").await?;
+                ensure!(status == 401, "it is answered with {status}");
+            }
+            Ok(())
+        })
+        .await
+    })
+    .await
+}
