@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -57,8 +58,7 @@ pub struct RegistryIdentitySpec {
     pub groups: Option<Vec<String>>,
     /// Facts about this identity that conditions of policies may use as `identity.attributes`, each a list of texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$') && self[name].size() <= 32 && self[name].all(value, value.size() <= 256))").message("an attribute is a name of at most 63 letters, digits, `.`, `_`, `/` and `-`, and at most 32 texts of at most 256 characters: for example `costCenter: [a1]`"))]
+    #[schemars(schema_with = "attributes")]
     pub attributes: Option<BTreeMap<String, Vec<String>>>,
     /// Where the password comes from. Default: nobody can sign in with a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +86,19 @@ pub struct RegistryIdentitySpec {
     /// Fields that this version does not know; the operator refuses the object and names them.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
+}
+
+/// At most 32 attributes of at most 32 texts of at most 256 characters.
+fn attributes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "maxProperties": 32,
+        "additionalProperties": {
+            "type": "array",
+            "maxItems": 32,
+            "items": { "type": "string", "maxLength": 256 },
+        },
+    })
 }
 
 /// Where a password comes from: exactly one source.

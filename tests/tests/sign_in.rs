@@ -221,7 +221,7 @@ async fn a_pod_pushes_with_its_projected_token_and_nothing_else() -> Result<()> 
         succeed(login(&token)?).await?;
         succeed(push("ci/app")?).await?;
         let refused = fail(push("elsewhere/app")?).await?;
-        ensure!(refused.contains("DENIED") && refused.contains("builder"), "{refused}");
+        ensure!(refused.contains("403"), "{refused}");
         // As a Bearer token, which is what a program without a registry's client sends.
         let bearer = Credentials::Bearer(token.clone());
         ensure!(
