@@ -94,7 +94,7 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.identity), has(self.group), has(self.any)].exists_one(given, given)").message("a subject is exactly one of `identity: alice`, `group: team-a` and `any: Authenticated`")
+    validation = Rule::new("[has(self.identity), has(self.group), has(self.serviceAccount), has(self.any)].exists_one(given, given)").message("a subject is exactly one of `identity: alice`, `group: team-a`, `serviceAccount: {namespace: ci, name: builder}` and `any: Authenticated`")
 )]
 pub struct Subject {
     /// A username.
@@ -105,9 +105,27 @@ pub struct Subject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub group: Option<String>,
+    /// A ServiceAccount whose tokens the Registry accepts, whichever identity it signs in as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<ServiceAccountSubject>,
     /// A class of callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any: Option<AnySubject>,
+    /// Fields that this version does not know; the operator refuses the object and names them.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+/// Names a ServiceAccount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountSubject {
+    /// Its namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
     /// Fields that this version does not know; the operator refuses the object and names them.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,

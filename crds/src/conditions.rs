@@ -84,6 +84,10 @@ pub mod reasons {
     pub const INVALID_PASSWORD_HASH: &str = "InvalidPasswordHash";
     /// Lines of a user file cannot be used; its other users can sign in.
     pub const INVALID_HTPASSWD: &str = "InvalidHtpasswd";
+    /// The authorities of clients' certificates cannot be read.
+    pub const INVALID_AUTHORITIES: &str = "InvalidAuthorities";
+    /// Another identity is known by this name in certificates.
+    pub const CERTIFICATE_CONFLICT: &str = "CertificateConflict";
     /// Another identity stands for this ServiceAccount.
     pub const SERVICE_ACCOUNT_CONFLICT: &str = "ServiceAccountConflict";
     /// The password's hash is being computed.

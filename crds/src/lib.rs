@@ -21,22 +21,23 @@ mod registry;
 mod registry_identity;
 
 pub use access_policy::{
-    AccessPolicy, AccessPolicySpec, AccessPolicyStatus, Action, AnySubject, Effect, Mode, PolicyRule, Role, Subject,
-    TargetStatus,
+    AccessPolicy, AccessPolicySpec, AccessPolicyStatus, Action, AnySubject, Effect, Mode, PolicyRule, Role,
+    ServiceAccountSubject, Subject, TargetStatus,
 };
 pub use conditions::{condition_types, reasons};
 pub use manifests::{all, manifest};
 pub use marks::{annotations, labels, secret_types};
 pub use reference::{RegistryReference, SecretKeyReference, TargetReference};
 pub use registry::{
-    AccessStatus, AuditStream, Auth, Challenge, Cors, Counts, Deletion, EmptyDirStorage, Endpoints, Expose,
-    HtpasswdReference, Limits, Manifests, MissingReferences, Monitoring, PersistentVolumeClaimStorage, Pod, Registry,
-    RegistrySpec, RegistryStatus, Resources, Retention, SecretReference, ServiceAccountMode, ServiceAccountTokens,
-    ServiceExposure, ServiceType, Storage, Tls, Traces, TrustedProxies, UploadLimits,
+    AccessStatus, AuditStream, Auth, AuthoritiesReference, Challenge, ClientCertificateMode, ClientCertificates, Cors,
+    Counts, Deletion, EmptyDirStorage, Endpoints, Expose, HtpasswdReference, Limits, Manifests, MissingReferences,
+    Monitoring, PersistentVolumeClaimStorage, Pod, Registry, RegistrySpec, RegistryStatus, Resources, Retention,
+    SecretReference, ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, Storage, Tls, Traces,
+    TrustedProxies, UploadLimits,
 };
 pub use registry_identity::{
-    GeneratedPassword, Password, PullSecret, RegistryIdentity, RegistryIdentitySpec, RegistryIdentityStatus, Rotation,
-    ServiceAccountReference,
+    CertificateSubject, GeneratedPassword, Password, PullSecret, RegistryIdentity, RegistryIdentitySpec,
+    RegistryIdentityStatus, Rotation, ServiceAccountReference,
 };
 
 /// The API group of all kinds here.

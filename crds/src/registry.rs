@@ -43,6 +43,7 @@ pub use monitoring::{AuditStream, Monitoring, Traces};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.auth) || !has(self.auth.clientCertificates) || has(self.tls)").message("clients show certificates over TLS only: give `tls` as well, for example `tls: {secretRef: {name: registry-tls}}`"),
     validation = Rule::new("self.replicas <= 1").message("a volume is used by one process at a time: replicas is 0 or 1")
 )]
 pub struct RegistrySpec {
@@ -293,6 +294,9 @@ pub struct Auth {
     /// Tokens of the cluster's ServiceAccounts. Default: accepted, from the ServiceAccounts that a RegistryIdentity names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_tokens: Option<ServiceAccountTokens>,
+    /// Certificates of clients. Needs `tls`. Default: clients are asked for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<ClientCertificates>,
     /// Networks that clients may come from, such as `10.0.0.0/8`; others are answered with 403 whoever they are. Default: from
     /// everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -321,6 +325,40 @@ pub struct HtpasswdReference {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Key within the Secret. Default `htpasswd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+/// Which certificates of clients are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificates {
+    /// A Secret of this namespace with the certificates of the authorities, in PEM: of type `kubernetes.io/tls`, as
+    /// cert-manager makes them, or with the label `wharfinger.dev/credential: "true"`. A change is in force within a second.
+    pub authorities_secret_ref: AuthoritiesReference,
+    /// Whether clients must have a certificate: Optional (default) or Required, where a handshake without one fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ClientCertificateMode>,
+}
+
+/// Whether clients must have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum ClientCertificateMode {
+    /// They may.
+    Optional,
+    /// A handshake without one fails.
+    Required,
+}
+
+/// Names the Secret with the certificates of authorities.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthoritiesReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the Secret. Default `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub key: Option<String>,

@@ -34,7 +34,7 @@ use crate::reference::{RegistryReference, SecretKeyReference};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.password) || has(self.serviceAccounts)").message("give at least one way to sign in: `password: {generate: {}}`, or `serviceAccounts: [{name: builder}]`"),
+    validation = Rule::new("has(self.password) || has(self.serviceAccounts) || has(self.certificateSubjects)").message("give at least one way to sign in: `password: {generate: {}}`, `serviceAccounts: [{name: builder}]` or `certificateSubjects: [{commonName: builder}]`"),
     validation = Rule::new("!has(self.pullSecrets) || (has(self.password) && !has(self.password.hashSecretKeyRef))").message("a pull secret holds the password itself, so it needs `password.generate` or `password.secretKeyRef`"),
     validation = Rule::new("self.registryRef == oldSelf.registryRef").message("registryRef cannot be changed; delete the identity and make another"),
     validation = Rule::new("has(self.username) == has(oldSelf.username) && (!has(self.username) || self.username == oldSelf.username)").message("username cannot be changed; delete the identity and make another")
@@ -67,6 +67,10 @@ pub struct RegistryIdentitySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub service_accounts: Option<Vec<ServiceAccountReference>>,
+    /// Names in certificates of clients who are this identity, where the Registry believes their authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub certificate_subjects: Option<Vec<CertificateSubject>>,
     /// Secrets of type `kubernetes.io/dockerconfigjson` in this namespace that the operator keeps, for Pods to pull with. Each
     /// follows the password, after the registry has accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,6 +177,30 @@ pub struct ServiceAccountReference {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+    /// Fields that this version does not know; the operator refuses the object and names them.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+/// A name in a certificate: exactly one of the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.commonName), has(self.dnsName), has(self.uri)].exists_one(given, given)").message("give exactly one of `commonName: builder`, `dnsName: ci.example.com` and `uri: spiffe://example.com/ci`")
+)]
+pub struct CertificateSubject {
+    /// The common name of the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub common_name: Option<String>,
+    /// A DNS name among the subject alternative names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub dns_name: Option<String>,
+    /// A URI among the subject alternative names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub uri: Option<String>,
     /// Fields that this version does not know; the operator refuses the object and names them.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,

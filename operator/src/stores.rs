@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crds::{AccessPolicy, HtpasswdReference, Registry, RegistryIdentity, labels, secret_types};
+use crds::{AccessPolicy, AuthoritiesReference, HtpasswdReference, Registry, RegistryIdentity, labels, secret_types};
 use futures::{StreamExt, channel::mpsc};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -93,6 +93,18 @@ pub(crate) fn registries_of(policy: &AccessPolicy) -> impl Iterator<Item = Objec
 /// The Secret with the user file of a Registry.
 pub(crate) fn user_file(registry: &Registry) -> Option<&HtpasswdReference> {
     registry.spec.auth.as_ref()?.htpasswd_secret_ref.as_ref()
+}
+
+/// The Secret with the authorities of clients' certificates.
+pub(crate) fn authorities_secret(registry: &Registry) -> Option<&AuthoritiesReference> {
+    let settings = registry.spec.auth.as_ref()?.client_certificates.as_ref()?;
+    Some(&settings.authorities_secret_ref)
+}
+
+/// Whether a Registry reads a Secret of this name, apart from its own certificate.
+fn reads(registry: &Registry, name: &str) -> bool {
+    user_file(registry).is_some_and(|file| file.name == name)
+        || authorities_secret(registry).is_some_and(|reference| reference.name == name)
 }
 
 /// The writing ends of all stores.
@@ -304,17 +316,15 @@ impl Watches {
         let on_change = move |secret: &PartialObjectMeta<Secret>, _: bool| {
             let Some(stores) = stores.upgrade() else { return };
             let (namespace, name) = (secret.namespace(), secret.name_any());
-            let reads = |identity: &RegistryIdentity| {
+            let has_password = |identity: &RegistryIdentity| {
                 identity.namespace() == namespace
                     && PasswordSource::of(identity).is_some_and(|source| source.secret == name)
             };
-            for identity in stores.identities.state_filter(reads) {
+            for identity in stores.identities.state_filter(has_password) {
                 queues.registry(registry_of(&identity));
             }
-            let has_users = |registry: &Registry| {
-                registry.namespace() == namespace && user_file(registry).is_some_and(|file| file.name == name)
-            };
-            for registry in stores.registries.state_filter(has_users) {
+            let reads = |registry: &Registry| registry.namespace() == namespace && reads(registry, &name);
+            for registry in stores.registries.state_filter(reads) {
                 queues.registry(ObjectRef::from_obj(registry.as_ref()));
             }
         };
@@ -333,7 +343,8 @@ impl Watches {
             let (namespace, name) = (secret.namespace(), secret.name_any());
             let shows = |registry: &Registry| {
                 let tls = registry.spec.tls.as_ref();
-                registry.namespace() == namespace && tls.is_some_and(|tls| tls.secret_ref.name == name)
+                registry.namespace() == namespace
+                    && (tls.is_some_and(|tls| tls.secret_ref.name == name) || reads(registry, &name))
             };
             for registry in stores.registries.state_filter(shows) {
                 queues.registry(ObjectRef::from_obj(registry.as_ref()));

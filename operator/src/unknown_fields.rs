@@ -15,6 +15,13 @@ pub(crate) fn in_policy(spec: &AccessPolicySpec) -> Vec<String> {
     }
     for (index, subject) in spec.subjects.iter().enumerate() {
         note(&format!("spec.subjects[{index}]"), &subject.unknown, &mut paths);
+        if let Some(account) = &subject.service_account {
+            note(
+                &format!("spec.subjects[{index}].serviceAccount"),
+                &account.unknown,
+                &mut paths,
+            );
+        }
     }
     for (index, rule) in spec.rules.iter().enumerate() {
         note(&format!("spec.rules[{index}]"), &rule.unknown, &mut paths);
@@ -44,6 +51,13 @@ pub(crate) fn in_identity(spec: &RegistryIdentitySpec) -> Vec<String> {
     }
     for (index, account) in spec.service_accounts.iter().flatten().enumerate() {
         note(&format!("spec.serviceAccounts[{index}]"), &account.unknown, &mut paths);
+    }
+    for (index, subject) in spec.certificate_subjects.iter().flatten().enumerate() {
+        note(
+            &format!("spec.certificateSubjects[{index}]"),
+            &subject.unknown,
+            &mut paths,
+        );
     }
     for (index, secret) in spec.pull_secrets.iter().flatten().enumerate() {
         note(&format!("spec.pullSecrets[{index}]"), &secret.unknown, &mut paths);

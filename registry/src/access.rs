@@ -15,7 +15,7 @@ use registry_policy::{Caller, Identity};
 
 pub use state::{Current, InForce, Refused, Status};
 
-use crate::authenticate::Vouched;
+use crate::authenticate::Principal;
 use crate::cors::Cors;
 use crate::token::{Key, Keys, ServiceAccountIssuer};
 
@@ -85,7 +85,7 @@ impl Snapshot {
 /// The facts about an identity that policies may use.
 pub(crate) fn caller<'a>(
     identity: Option<&'a IdentityEntry>,
-    vouched: Option<&'a Vouched>,
+    principal: &'a Principal,
     client_ip: Option<std::net::IpAddr>,
     at: Timestamp,
 ) -> Caller<'a> {
@@ -100,7 +100,11 @@ pub(crate) fn caller<'a>(
         identity,
         client_ip,
         at,
-        service_account: vouched.and_then(|vouched| vouched.service_account.as_ref()),
+        certificate: principal.certificate.as_deref().map(|certificate| &certificate.facts),
+        service_account: principal
+            .vouched
+            .as_deref()
+            .and_then(|vouched| vouched.service_account.as_ref()),
         ..Caller::default()
     }
 }

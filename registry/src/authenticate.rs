@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use registry_config::{AccountHolder, IdentityEntry};
+use registry_config::{AccountHolder, ClientCertificate, ClientVerifier, IdentityEntry};
 use registry_policy::ServiceAccount;
 use zeroize::Zeroizing;
 
@@ -48,7 +48,7 @@ pub enum Credentials {
 }
 
 /// Who is asking, as far as the credentials show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Principal {
     /// The identity; `None` is an anonymous caller.
     pub username: Option<String>,
@@ -56,6 +56,8 @@ pub struct Principal {
     pub proof: Proof,
     /// What somebody has vouched for whom the access document trusts.
     pub vouched: Option<Arc<Vouched>>,
+    /// The certificate that the client has shown, whoever it says to be.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Principal {
@@ -64,6 +66,7 @@ impl Principal {
         username: None,
         proof: Proof::Nothing,
         vouched: None,
+        certificate: None,
     };
 }
 
@@ -88,6 +91,8 @@ pub enum Proof {
         /// The instant.
         expires: u64,
     },
+    /// By a certificate, and nothing else.
+    Certificate,
     /// By a trusted proxy, which has let them sign in.
     Proxy,
     /// By a token, which also bounds what may be done.
@@ -109,6 +114,9 @@ pub enum Rejection {
     /// The username beside a token of a ServiceAccount is somebody else's.
     #[error("the username is not the one that the token is for; leave it empty, or write `token`")]
     AccountName,
+    /// The registry lets nobody in without a certificate, and there is none that it believes.
+    #[error("this registry asks for a client certificate, and none was shown that it believes")]
+    Certificate,
     /// A proxy names somebody who may not sign in.
     #[error("the identity that the proxy names is not in force")]
     Proxied,
@@ -174,9 +182,18 @@ impl Authenticator {
         client: &Client<'_>,
         snapshot: &mut Arc<Snapshot>,
     ) -> Result<Principal, Rejection> {
+        let certificate = certificate(snapshot, client);
+        let verifier = snapshot.access().client_verifier.as_ref();
+        if certificate.is_none() && verifier.is_some_and(ClientVerifier::is_required) {
+            self.metrics.authentication(Authentication::BadCertificate);
+            return Err(Rejection::Certificate);
+        }
         let (result, counted) = match credentials {
             Credentials::None => match client.proxied_user {
-                None => (Ok(Principal::ANONYMOUS), Authentication::Anonymous),
+                None => match &certificate {
+                    None => (Ok(Principal::ANONYMOUS), Authentication::Anonymous),
+                    Some(certificate) => (Ok(of_certificate(snapshot, certificate)), Authentication::Certificate),
+                },
                 Some(username) => match proxied(snapshot, username) {
                     Ok(principal) => (Ok(principal), Authentication::Proxy),
                     Err(rejection) => (Err(rejection), Authentication::BadProxy),
@@ -204,7 +221,10 @@ impl Authenticator {
             },
         };
         self.metrics.authentication(counted);
-        result
+        result.map(|principal| Principal {
+            certificate,
+            ..principal
+        })
     }
 
     fn account(&self, snapshot: &Snapshot, token: &str) -> Result<Principal, TokenError> {
@@ -246,7 +266,7 @@ impl Authenticator {
         let principal = Principal {
             username: Some(username.to_owned()),
             proof: Proof::Password(verified.credential),
-            vouched: None,
+            ..Principal::ANONYMOUS
         };
         (Ok(principal), counted)
     }
@@ -269,9 +289,28 @@ impl Authenticator {
             (holder, _) => Principal {
                 username: holder.map(|holder| holder.identity().username.clone()),
                 proof,
-                vouched: None,
+                ..Principal::ANONYMOUS
             },
         })
+    }
+}
+
+/// The certificate of a client, where it is believed now.
+fn certificate(snapshot: &Snapshot, client: &Client<'_>) -> Option<Arc<ClientCertificate>> {
+    let verifier = snapshot.access().client_verifier.as_ref()?;
+    let shown = client.certificate.as_ref()?;
+    verifier.believes(shown, Timestamp::now()).then(|| shown.clone())
+}
+
+/// Who has shown nothing but a certificate: the identity that names it, or somebody who has no name here, and whom policies
+/// know by what the certificate says.
+fn of_certificate(snapshot: &Snapshot, certificate: &ClientCertificate) -> Principal {
+    let identity = snapshot.access().identity_of_certificate(certificate);
+    let identity = identity.filter(|identity| identity.is_in_force(Timestamp::now()));
+    Principal {
+        username: identity.map(|identity| identity.username.clone()),
+        proof: Proof::Certificate,
+        ..Principal::ANONYMOUS
     }
 }
 
@@ -298,6 +337,7 @@ fn of_account(holder: &AccountHolder<'_>, account: ServiceAccount, proof: Proof)
             identity,
             service_account: Some(account),
         })),
+        certificate: None,
     }
 }
 
@@ -315,6 +355,7 @@ fn proxied(snapshot: &Snapshot, username: &str) -> Result<Principal, Rejection> 
         username: Some(username.to_owned()),
         proof: Proof::Proxy,
         vouched,
+        certificate: None,
     })
 }
 

@@ -327,12 +327,7 @@ impl Context {
 
     /// The caller as policies see it.
     pub fn caller(&self) -> Caller<'_> {
-        access::caller(
-            self.identity(),
-            self.principal.vouched.as_deref(),
-            self.client_ip,
-            self.at,
-        )
+        access::caller(self.identity(), &self.principal, self.client_ip, self.at)
     }
 
     /// What policy says about `request`.
@@ -363,7 +358,7 @@ impl Context {
     /// Whether the token, if that is what the caller came with, was made for `action`.
     fn token_opens(&self, action: Action, repository: Option<&str>) -> bool {
         match &self.principal.proof {
-            Proof::Nothing | Proof::Password(_) | Proof::Proxy | Proof::Account { .. } => true,
+            Proof::Nothing | Proof::Password(_) | Proof::Proxy | Proof::Certificate | Proof::Account { .. } => true,
             Proof::Token(claims) => match (Grant::of(action), repository) {
                 (Some(grant), Some(repository)) => claims.opens(repository, grant),
                 (None, _) => claims.opens_catalog(),
@@ -386,7 +381,7 @@ impl Authorized<StartUpload> {
         let read = read.request(Action::GetBlob, "GET");
         let may_read = || context.decide(&read).is_allowed() && context.token_opens(Action::GetBlob, read.repository);
         let is_public = || {
-            let anybody = access::caller(None, None, context.client_ip, context.at);
+            let anybody = access::caller(None, &Principal::ANONYMOUS, context.client_ip, context.at);
             context.snapshot.access().policies.decide(&anybody, &read).is_allowed()
         };
         context.may_mount && (may_read() || is_public())

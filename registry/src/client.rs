@@ -3,9 +3,11 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Uri};
 use ipnet::IpNet;
+use registry_config::ClientCertificate;
 
 use crate::challenge;
 
@@ -40,12 +42,14 @@ impl Scheme {
 }
 
 /// The connection that a request came over.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Connection {
     /// The address at the other end.
     pub peer: IpAddr,
     /// Whether it has TLS.
     pub scheme: Scheme,
+    /// The certificate that the client has shown, where it has.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Connection {
@@ -54,12 +58,13 @@ impl Connection {
         Self {
             peer: peer.ip().to_canonical(),
             scheme,
+            certificate: None,
         }
     }
 }
 
 /// Where a request came from first, and the address that it was sent to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Client<'r> {
     /// The client's own address; `None` where a trusted proxy does not say it in a way that can be read.
     pub address: Option<IpAddr>,
@@ -67,6 +72,8 @@ pub struct Client<'r> {
     pub is_proxied: bool,
     /// Who has signed in with the proxy, where it is a trusted one that says so.
     pub proxied_user: Option<&'r str>,
+    /// The certificate of the connection. It is the client's own, and not a proxy's.
+    pub certificate: Option<Arc<ClientCertificate>>,
     scheme: Scheme,
     host: Option<Cow<'r, str>>,
 }
@@ -83,12 +90,17 @@ impl<'r> Client<'r> {
         headers: &'r HeaderMap,
     ) -> Self {
         let host = challenge::host(uri, headers);
-        let Connection { peer, scheme } = connection;
+        let Connection {
+            peer,
+            scheme,
+            certificate,
+        } = connection;
         if !is_trusted(trusted, peer) {
             return Self {
                 address: Some(peer),
                 is_proxied: false,
                 proxied_user: None,
+                certificate,
                 scheme,
                 host: host.map(Cow::Borrowed),
             };
@@ -101,6 +113,7 @@ impl<'r> Client<'r> {
         Self {
             address: forwarded_for(peer, trusted, headers),
             is_proxied: true,
+            certificate: None,
             proxied_user: user_header.and_then(|header| proxied_user(headers, header)),
             scheme,
             host: forwarded_host(headers, scheme, host),
@@ -264,7 +277,7 @@ mod tests {
             let pairs: Vec<_> = lines.iter().map(|line| ("x-forwarded-user", *line)).collect();
             let connection = Connection::new(SocketAddr::new(peer.parse().unwrap(), 1), Scheme::Http);
             let (uri, headers) = (Uri::from_static("/v2/"), headers(&pairs));
-            let of = |header| Client::of(connection, &networks(), header, &uri, &headers).proxied_user;
+            let of = |header| Client::of(connection.clone(), &networks(), header, &uri, &headers).proxied_user;
             assert_eq!(of(Some(&user)), want, "{peer} {lines:?}");
             assert_eq!(of(None), None);
         }

@@ -74,6 +74,10 @@ pub enum Authentication {
     Token,
     /// A token that is not accepted.
     BadToken,
+    /// A client certificate, and nothing else.
+    Certificate,
+    /// No client certificate that is believed, where there must be one.
+    BadCertificate,
     /// A token of a ServiceAccount.
     Account,
     /// A token of a ServiceAccount that is not accepted.

@@ -21,18 +21,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use registry_config::ClientCertificate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 use crate::body::ResponseBody;
 use crate::client::{self, Connection, Scheme};
 use crate::concurrency::PerKey;
 use crate::service::Service;
 use crate::store::BoxError;
-use crate::tls::HTTP_2;
+use crate::tls::{HTTP_2, Tls};
 use http2::{PacedBody, Streams};
 pub use limits::Limits;
 use stall::{StallBody, StallIo};
@@ -53,7 +53,7 @@ pub struct Server {
     /// Answers the requests.
     pub service: Arc<Service>,
     /// Makes connections TLS; without it they are plain.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Tls>,
     /// How much, and how long.
     pub limits: Limits,
     /// How long requests under way may take to end when the process is to stop.
@@ -137,13 +137,26 @@ impl Server {
                 .speak(stream, version, Connection::new(peer, Scheme::Http), stopping)
                 .await;
         };
-        let stream = timeout(patience, tls.accept(stream)).await.map_err(|_| silent())??;
-        let version = match stream.get_ref().1.alpn_protocol() {
+        let snapshot = self.service.authenticator.current.snapshot();
+        let verifier = snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.access().client_verifier.as_ref());
+        let acceptor = tls.acceptor(verifier)?;
+        let stream = timeout(patience, acceptor.accept(stream))
+            .await
+            .map_err(|_| silent())??;
+        let session = stream.get_ref().1;
+        let version = match session.alpn_protocol() {
             Some(HTTP_2) => Version::Http2,
             Some(_) | None => Version::Http1,
         };
-        self.speak(stream, version, Connection::new(peer, Scheme::Https), stopping)
-            .await
+        let shown = session.peer_certificates().zip(verifier);
+        let certificate = shown.and_then(|(chain, verifier)| ClientCertificate::read(chain, verifier));
+        let connection = Connection {
+            certificate: certificate.map(Arc::new),
+            ..Connection::new(peer, Scheme::Https)
+        };
+        self.speak(stream, version, connection, stopping).await
     }
 
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -167,7 +180,7 @@ impl Server {
         stopping: watch::Receiver<bool>,
     ) -> Result<(), BoxError> {
         let idle = self.limits.idle;
-        let respond = service_fn(move |request| self.clone().respond(request, from));
+        let respond = service_fn(move |request| self.clone().respond(request, from.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(idle)
@@ -194,7 +207,7 @@ impl Server {
         } = self.limits;
         let streams = Streams::new(stall);
         let respond = service_fn(move |request| {
-            let response = self.clone().respond(request, from);
+            let response = self.clone().respond(request, from.clone());
             async move {
                 response
                     .await

@@ -196,9 +196,11 @@ impl Service {
             Err(rejection) => {
                 let problem = match rejection {
                     Rejection::Token(_) => Problem::InvalidToken,
-                    Rejection::Unreadable | Rejection::Password | Rejection::AccountName | Rejection::Proxied => {
-                        Problem::None
-                    }
+                    Rejection::Unreadable
+                    | Rejection::Password
+                    | Rejection::AccountName
+                    | Rejection::Certificate
+                    | Rejection::Proxied => Problem::None,
                 };
                 return Err(unauthorized(&snapshot, &route, problem, &rejection.to_string()));
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use registry_config::{Certificate, TlsFiles, TlsPair};
+use registry_config::{Certificate, ClientVerifier, TlsFiles, TlsPair};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -71,20 +71,6 @@ impl Certificates {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Accepts TLS 1.2 and 1.3, and offers HTTP/2 and HTTP/1.1.
-    ///
-    /// # Errors
-    /// Where the versions do not fit the cryptography that was compiled in; never, in practice.
-    pub fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13, &TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(self.clone());
-        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
-        Ok(TlsAcceptor::from(Arc::new(config)))
-    }
-
     fn reload(&self) {
         let pair = pair(&self.files);
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,6 +104,52 @@ impl Certificates {
                 status.refused = Some(why);
             }
         }
+    }
+}
+
+/// Makes connections TLS 1.2 or 1.3, with HTTP/2 and HTTP/1.1 on offer, and asks clients for certificates where the access
+/// document in force says so.
+pub struct Tls {
+    certificates: Arc<Certificates>,
+    /// The acceptor made last, and what it asks for.
+    made: Mutex<Option<(Asked, TlsAcceptor)>>,
+}
+
+/// The authorities that clients' certificates are asked from, and whether there must be one.
+type Asked = Option<([u8; 32], bool)>;
+
+impl Tls {
+    /// TLS with these certificates.
+    pub fn new(certificates: Arc<Certificates>) -> Self {
+        Self {
+            certificates,
+            made: Mutex::default(),
+        }
+    }
+
+    /// What accepts a connection now.
+    ///
+    /// # Errors
+    /// Where the versions do not fit the cryptography that was compiled in; never, in practice.
+    pub fn acceptor(&self, verifier: Option<&ClientVerifier>) -> Result<TlsAcceptor, rustls::Error> {
+        let asked = verifier.map(|verifier| (verifier.digest(), verifier.is_required()));
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, acceptor)) = made.as_ref().filter(|(known, _)| *known == asked) {
+            return Ok(acceptor.clone());
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12])?;
+        let builder = match verifier.and_then(ClientVerifier::handshake) {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        // Sessions that could be resumed are those of one configuration, so none outlives the authorities that it was begun with.
+        let mut config = builder.with_cert_resolver(self.certificates.clone());
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        *made = Some((asked, acceptor.clone()));
+        Ok(acceptor)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::names;
 use crate::outcome::Verdict;
 use crate::password_source::PasswordSource;
 use crate::state::{LiveState, SecretVersion};
-use crate::stores::{registries_of, registry_of, user_file};
+use crate::stores::{authorities_secret, registries_of, registry_of, user_file};
 
 /// Everything that a pass knows.
 pub(super) struct Snapshot {
@@ -50,6 +50,7 @@ pub(super) struct Snapshot {
     pub(super) claim: Claim,
     pub(super) certificate: CertificateSource,
     pub(super) users: UserFile,
+    pub(super) authorities: Authorities,
     /// Who issues tokens of ServiceAccounts, where that is known.
     pub(super) cluster_issuer: Option<Arc<ClusterIssuer>>,
     pub(super) now: Timestamp,
@@ -111,6 +112,27 @@ impl UserFile {
     /// Whether the Secret itself is what is missing, so that no watch may tell of its coming.
     pub(super) fn is_unresolved(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::NotMarked { .. })
+    }
+}
+
+/// The authorities of clients' certificates.
+pub(super) enum Authorities {
+    /// Clients are asked for none.
+    NotNeeded,
+    /// Their Secret does not exist.
+    Missing,
+    /// It is of another type, and its owner has not agreed.
+    NotMarked,
+    /// There are none in it.
+    Unusable(Verdict),
+    /// They were read: PEM.
+    Read(String),
+}
+
+impl Authorities {
+    /// Whether the Secret itself is what is missing, so that no watch may tell of its coming.
+    pub(super) fn is_unresolved(&self) -> bool {
+        matches!(self, Self::Missing | Self::NotMarked)
     }
 }
 
@@ -221,6 +243,7 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
     let claim = claim(&registry, &namespace, context).await?;
     let certificate = certificate(&registry, &secrets).await?;
     let users = users(&registry, &secrets).await?;
+    let authorities = authorities(&registry, &secrets).await?;
     let highest_reported = context.proofs.highest(&reference);
     Ok(Snapshot {
         state: LiveState::read(state.as_ref(), &context.settings.installation),
@@ -239,6 +262,7 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         claim,
         certificate,
         users,
+        authorities,
         cluster_issuer: context.cluster_issuer.get(),
     })
 }
@@ -315,6 +339,27 @@ async fn users(registry: &Registry, secrets: &Api<Secret>) -> Result<UserFile, a
         Ok(file) => UserFile::Read { secret, file },
         Err(why) => UserFile::Unusable { why },
     })
+}
+
+/// Reads the authorities of clients' certificates.
+async fn authorities(registry: &Registry, secrets: &Api<Secret>) -> Result<Authorities, api::Error> {
+    let Some(reference) = authorities_secret(registry) else {
+        return Ok(Authorities::NotNeeded);
+    };
+    let name = &reference.name;
+    let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
+    let Some(found) = found else {
+        return Ok(Authorities::Missing);
+    };
+    if found.type_.as_deref() != Some(secret_types::TLS) && !is_marked(&found) {
+        return Ok(Authorities::NotMarked);
+    }
+    let text = value_of(found, reference.key.as_deref().unwrap_or("ca.crt"));
+    let text = text.and_then(|text| {
+        let is_no_text = |_| Verdict::no(reasons::INVALID_AUTHORITIES, "it is no PEM");
+        std::str::from_utf8(&text).map(str::to_owned).map_err(is_no_text)
+    });
+    Ok(text.map_or_else(Authorities::Unusable, Authorities::Read))
 }
 
 /// Reads the certificate. Neither it nor its key is kept.

@@ -225,7 +225,7 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
         _ => match &certificate {
             Some(verdict) if snapshot.certificate.is_unresolved() => verdict.clone(),
             _ => plan
-                .users
+                .references
                 .clone()
                 .err()
                 .unwrap_or_else(|| Verdict::yes(reasons::RESOLVED, "")),
@@ -312,7 +312,7 @@ fn ready(
     if let Some(certificate) = certificate {
         return certificate.clone();
     }
-    let goes_on = serves && (snapshot.certificate.is_unresolved() || plan.users.is_err());
+    let goes_on = serves && (snapshot.certificate.is_unresolved() || plan.references.is_err());
     if !resolved.is_yes() && !goes_on {
         return resolved.clone();
     }

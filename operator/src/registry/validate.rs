@@ -1,5 +1,6 @@
 //! From a snapshot to what should be: pure. Nothing that is wrong with one identity or policy touches another.
 
+mod authorities;
 mod identities;
 mod passwords;
 mod policies;
@@ -47,8 +48,8 @@ pub(super) struct Plan {
     pub(super) next_revision: u64,
     /// Whether a Secret of the Registry's own is wanted that is not there, or of which no watch tells.
     pub(super) secret_missing: bool,
-    /// What is wrong with the Registry's user file.
-    pub(super) users: Result<(), Verdict>,
+    /// What is wrong with the Secrets that the Registry reads for its document.
+    pub(super) references: Result<(), Verdict>,
     /// What was found about each identity, by UID.
     pub(super) identities: BTreeMap<String, Identity>,
     /// What was found about each policy, by UID.
@@ -149,9 +150,13 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let mut identities = identities::judge(snapshot, &state, next_revision);
     let mut policies = policies::judge(snapshot, &state);
     let mut users = users::judge(snapshot, &state, &taken(&identities), next_revision);
+    let (client_certificates, authorities) = authorities::judge(snapshot);
     let reloadable = Reloadable::of(registry);
     let laid_out = |identities: &_, users: &_, policies: &_| {
-        let content = content(snapshot, &reloadable, &state, identities, users, policies);
+        let content = AccessContent {
+            client_certificates: client_certificates.clone(),
+            ..content(snapshot, &reloadable, &state, identities, users, policies)
+        };
         (content, next_state(state.clone(), identities, users, policies))
     };
     let (mut content, mut next) = laid_out(&identities, &users, &policies);
@@ -177,8 +182,10 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         manage,
         content,
         next_revision,
-        secret_missing: snapshot.certificate.is_unresolved() || snapshot.users.is_unresolved(),
-        users: users.resolved,
+        secret_missing: snapshot.certificate.is_unresolved()
+            || snapshot.users.is_unresolved()
+            || snapshot.authorities.is_unresolved(),
+        references: authorities.and(users.resolved),
         identities,
         policies,
     }
@@ -264,6 +271,7 @@ fn content(
     let mut in_force: Vec<PolicyEntry> = policies.values().filter_map(|policy| policy.in_force.clone()).collect();
     in_force.sort_by(|a, b| a.name.cmp(&b.name));
     AccessContent {
+        client_certificates: None,
         service_accounts: service_accounts(snapshot, reloadable, &service),
         service,
         issuer: registry.uid().unwrap_or_default(),

@@ -7,7 +7,10 @@ use registry_policy::{Action, Attributes, Effect, Mode, Role, ServiceAccountName
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError, MAX_REVISION};
-use crate::{Challenge, Cors, DurationText, PasswordHash, Problem, ServiceAccountTokens, SizeText};
+use crate::{
+    CertificateSubject, Challenge, ClientCertificates, Cors, DurationText, PasswordHash, Problem, ServiceAccountTokens,
+    SizeText,
+};
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
 /// is not kept beside the index.
@@ -94,6 +97,9 @@ pub struct AccessContent {
     /// Whether anybody may delete anything, whatever policies say. Default `Enabled`.
     #[serde(default, skip_serializing_if = "Deletion::is_default")]
     pub deletion: Deletion,
+    /// Which certificates of clients are believed. Absent: clients are asked for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<ClientCertificates>,
     /// Which tokens of a cluster's ServiceAccounts are accepted. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccountTokens>,
@@ -263,6 +269,9 @@ pub struct IdentityEntry {
     /// ServiceAccounts whose tokens sign in as this identity; each at most once in a document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_accounts: Vec<ServiceAccountName>,
+    /// Names in certificates of clients who are this identity; each at most once in a document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate_subjects: Vec<CertificateSubject>,
     /// Tokens made under an earlier revision than this are refused, so that a token does not come back to life with its
     /// identity. Default 0.
     #[serde(default)]
@@ -291,6 +300,7 @@ impl IdentityEntry {
             not_after: None,
             passwords: Vec::new(),
             service_accounts: Vec::new(),
+            certificate_subjects: Vec::new(),
             tokens_from: 0,
         }
     }

@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::hash::Hash;
 use std::str::FromStr;
 
 use http::{HeaderName, header};
 use ipnet::IpNet;
 use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, Rule, ServiceAccountName, Window};
+use serde::Serialize;
 
-use crate::{AccessContent, IdentityEntry, PolicyEntry, Problem, RuleEntry, TokenSettings};
+use crate::{
+    AccessContent, CertificateSubject, ClientCertificate, ClientVerifier, IdentityEntry, PolicyEntry, Problem,
+    RuleEntry, TokenSettings,
+};
 
 /// An access document that passed every check.
 #[derive(Debug)]
@@ -25,6 +30,9 @@ pub struct Access {
     pub user_header: Option<HeaderName>,
     by_username: HashMap<String, usize>,
     by_account: HashMap<ServiceAccountName, usize>,
+    by_certificate: HashMap<CertificateSubject, usize>,
+    /// Believes certificates of clients, where they are asked for any.
+    pub client_verifier: Option<ClientVerifier>,
 }
 
 impl Access {
@@ -62,7 +70,27 @@ impl Access {
             problems.push(Problem::new("userHeader", message));
         }
         let by_username = check_identities(&content.identities, &mut problems);
-        let by_account = check_accounts(&content.identities, &mut problems);
+        let by_account = index_by(
+            &content.identities,
+            "serviceAccounts",
+            |identity| &identity.service_accounts,
+            &mut problems,
+        );
+        let by_certificate = index_by(
+            &content.identities,
+            "certificateSubjects",
+            |identity| &identity.certificate_subjects,
+            &mut problems,
+        );
+        let client_verifier = content
+            .client_certificates
+            .as_ref()
+            .map(ClientVerifier::new)
+            .transpose();
+        let client_verifier = client_verifier.unwrap_or_else(|message| {
+            problems.push(Problem::new("clientCertificates.authorities", message));
+            None
+        });
         let policies = compile_policies(&content.policies, &mut problems);
         if problems.is_empty() {
             Ok(Self {
@@ -73,6 +101,8 @@ impl Access {
                 user_header,
                 by_username,
                 by_account,
+                by_certificate,
+                client_verifier,
             })
         } else {
             Err(problems)
@@ -88,6 +118,14 @@ impl Access {
         self.by_account
             .get(&account)
             .map(|&index| &self.content.identities[index])
+    }
+
+    /// The identity whose certificate this is: the one that names the first of its names that any names.
+    pub fn identity_of_certificate(&self, certificate: &ClientCertificate) -> Option<&IdentityEntry> {
+        let found = certificate
+            .subjects()
+            .find_map(|subject| self.by_certificate.get(&subject).copied());
+        found.map(|index| &self.content.identities[index])
     }
 
     /// The identity that signs in as `username`.
@@ -161,20 +199,26 @@ fn check_identities(identities: &[IdentityEntry], problems: &mut Vec<Problem>) -
     by_username
 }
 
-fn check_accounts(identities: &[IdentityEntry], problems: &mut Vec<Problem>) -> HashMap<ServiceAccountName, usize> {
-    let mut by_account = HashMap::new();
+/// Which identity each of its names stands for; two identities cannot have one.
+fn index_by<T: Clone + Eq + Hash + Serialize>(
+    identities: &[IdentityEntry],
+    field: &str,
+    names: impl Fn(&IdentityEntry) -> &[T],
+    problems: &mut Vec<Problem>,
+) -> HashMap<T, usize> {
+    let mut found = HashMap::new();
     for (index, identity) in identities.iter().enumerate() {
-        for (position, account) in identity.service_accounts.iter().enumerate() {
-            if let Some(first) = by_account.insert(account.clone(), index) {
-                let (namespace, name) = (&account.namespace, &account.name);
+        for (position, name) in names(identity).iter().enumerate() {
+            if let Some(first) = found.insert(name.clone(), index) {
+                let shown = serde_json::to_string(name).unwrap_or_default();
                 problems.push(Problem::new(
-                    format!("identities[{index}].serviceAccounts[{position}]"),
-                    format!("ServiceAccount `{namespace}/{name}` is named by identities[{first}] already"),
+                    format!("identities[{index}].{field}[{position}]"),
+                    format!("`{shown}` stands for identities[{first}] already"),
                 ));
             }
         }
     }
-    by_account
+    found
 }
 
 fn compile_policies(entries: &[PolicyEntry], problems: &mut Vec<Problem>) -> PolicySet {

@@ -10,6 +10,7 @@
 mod access;
 mod certificate;
 mod challenge;
+mod client_certificates;
 mod compile;
 mod cors;
 mod document;
@@ -29,6 +30,9 @@ pub use access::{
 };
 pub use certificate::{Certificate, InvalidTlsPair, TlsPair};
 pub use challenge::Challenge;
+pub use client_certificates::{
+    CertificateSubject, ClientCertificate, ClientCertificateMode, ClientCertificates, ClientVerifier,
+};
 pub use compile::{Access, parse_networks, parse_user_header};
 pub use cors::Cors;
 pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};

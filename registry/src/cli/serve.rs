@@ -25,7 +25,7 @@ use crate::server::{Limits, Server};
 use crate::service::Service;
 use crate::store::{FilesystemStore, Measured, Store};
 use crate::throttle::Throttle;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Tls};
 use crate::token::{Key, ServiceAccounts, Tokens};
 use crate::traces::Traces;
 use crate::{logging, position};
@@ -112,8 +112,10 @@ async fn serve(
         .tls
         .clone()
         .map(|files| Certificates::read(files, metrics.clone()));
-    let tls = certificates.as_ref().map(Certificates::acceptor).transpose();
-    let tls = tls.context("cannot set up TLS")?;
+    let tls = certificates.clone().map(Tls::new);
+    if let Some(tls) = &tls {
+        tls.acceptor(None).context("cannot set up TLS")?;
+    }
     let follow_certificates = certificates.clone().map_or_else(
         || tokio::spawn(std::future::pending()),
         |certificates| tokio::spawn(certificates.follow()),

@@ -111,8 +111,8 @@ pub(crate) fn issue(
             account: context.caller().service_account,
             ends: Some(*expires),
         }),
-        // A proxy that lets people sign in sends its word with each request; nobody needs a token for that.
-        Proof::Nothing | Proof::Proxy | Proof::Token(_) => None,
+        // A proxy sends its word with each request, and a connection keeps its certificate; nobody needs a token for that.
+        Proof::Nothing | Proof::Certificate | Proof::Proxy | Proof::Token(_) => None,
     };
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let lifetime = context.snapshot().access().content.token.lifetime.get().as_secs();

@@ -106,6 +106,7 @@ impl Record {
         self.proof = match principal.proof {
             Proof::Nothing => "",
             Proof::Password(_) => "password",
+            Proof::Certificate => "certificate",
             Proof::Proxy => "proxy",
             Proof::Account { .. } => "serviceaccount",
             Proof::Token(_) => "token",

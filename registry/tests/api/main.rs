@@ -6,6 +6,8 @@ mod bounds;
 #[cfg(test)]
 mod challenges;
 #[cfg(test)]
+mod client_certificates;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod conformance;

@@ -19,12 +19,12 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use wharfinger_registry::metrics::Metrics;
 use wharfinger_registry::server::Limits;
-use wharfinger_registry::tls::Certificates;
+use wharfinger_registry::tls::{self as registry_tls, Certificates};
 
 use crate::fixture::{PASSWORD, Registry};
 use crate::wire::{Connection, Server, basic};
 
-const NAME: &str = "registry.test";
+pub(crate) const NAME: &str = "registry.test";
 
 /// A certificate that is its own authority, and its key.
 pub(crate) struct Pair {
@@ -43,7 +43,7 @@ impl Pair {
         }
     }
 
-    fn der(&self) -> CertificateDer<'static> {
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()
     }
 
@@ -65,7 +65,7 @@ impl Pair {
         Arc::new(config)
     }
 
-    fn write(&self, directory: &Path) {
+    pub(crate) fn write(&self, directory: &Path) {
         fs::write(directory.join("tls.crt"), &self.certificate).unwrap();
         fs::write(directory.join("tls.key"), &self.key).unwrap();
     }
@@ -91,7 +91,7 @@ impl Secured {
         let metrics = registry.metrics.clone();
         let certificates = Certificates::read(files, metrics.clone());
         tokio::spawn(certificates.clone().follow());
-        let server = Server::start_with(registry, Some(certificates.acceptor().unwrap()), limits).await;
+        let server = Server::start_with(registry, Some(registry_tls::Tls::new(certificates.clone())), limits).await;
         Self {
             server,
             directory,
@@ -119,9 +119,9 @@ impl Secured {
     }
 }
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-fn dial(address: SocketAddr, client: Arc<ClientConfig>) -> std::io::Result<Tls> {
+pub(crate) fn dial(address: SocketAddr, client: Arc<ClientConfig>) -> std::io::Result<Tls> {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let name = ServerName::try_from(NAME).unwrap();
@@ -133,7 +133,7 @@ fn dial(address: SocketAddr, client: Arc<ClientConfig>) -> std::io::Result<Tls> 
 }
 
 /// Sends a request without a body and returns the head of the answer, whose body must be empty.
-fn ask(tls: &mut Tls, line: &str, headers: &str) -> String {
+pub(crate) fn ask(tls: &mut Tls, line: &str, headers: &str) -> String {
     tls.write_all(format!("{line} HTTP/1.1\r\nHost: {NAME}:5443\r\n{headers}\r\n").as_bytes())
         .unwrap();
     let mut head = Vec::new();

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio_rustls::TlsAcceptor;
 use wharfinger_registry::server::{self, Limits};
+use wharfinger_registry::tls::Tls;
 
 use crate::fixture::{PASSWORD, Registry, content, digest};
 
@@ -119,7 +119,7 @@ impl Server {
         Self::start_with(Registry::new(), None, Limits::default()).await
     }
 
-    pub(crate) async fn start_with(registry: Registry, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+    pub(crate) async fn start_with(registry: Registry, tls: Option<Tls>, limits: Limits) -> Self {
         let registry = Arc::new(registry);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,11 +1,12 @@
 //! What is to become of each identity.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use crds::{RegistryIdentity, reasons};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use registry_config::IdentityEntry;
+use registry_config::{CertificateSubject, IdentityEntry};
 use registry_policy::ServiceAccountName;
 
 use crate::hashing::HashJob;
@@ -84,12 +85,18 @@ impl Identity {
 /// Judges all identities that name the Registry, by UID.
 pub(super) fn judge(snapshot: &Snapshot, state: &State, next_revision: u64) -> BTreeMap<String, Identity> {
     let holders = holders(snapshot, state);
-    let accounts = accounts(snapshot);
+    let accounts = first_to_name(snapshot, service_accounts);
+    let certificates = first_to_name(snapshot, certificate_subjects);
+    let names = Names {
+        usernames: &holders,
+        accounts: &accounts,
+        certificates: &certificates,
+    };
     let judged = snapshot.identities.iter().map(|identity| {
         let uid = identity.uid().unwrap_or_default();
         (
             uid.clone(),
-            judge_one(identity, &uid, snapshot, state, &holders, &accounts, next_revision),
+            judge_one(identity, &uid, snapshot, state, &names, next_revision),
         )
     });
     judged.collect()
@@ -123,21 +130,57 @@ fn holders(snapshot: &Snapshot, state: &State) -> HashMap<String, String> {
     holders
 }
 
-/// Which identity stands for each ServiceAccount of the Registry's namespace, by UID: the oldest that names it.
-fn accounts(snapshot: &Snapshot) -> HashMap<String, String> {
-    let mut accounts = HashMap::new();
+/// Which identity, by UID, each name stands for that only one can have: the oldest that names it.
+fn first_to_name<N: Eq + Hash>(snapshot: &Snapshot, names: impl Fn(&RegistryIdentity) -> Vec<N>) -> HashMap<N, String> {
+    let mut found = HashMap::new();
     for identity in snapshot
         .identities
         .iter()
         .filter(|identity| is_home(identity, snapshot))
     {
-        for account in identity.spec.service_accounts.iter().flatten() {
-            accounts
-                .entry(account.name.clone())
-                .or_insert_with(|| identity.uid().unwrap_or_default());
+        for name in names(identity) {
+            found.entry(name).or_insert_with(|| identity.uid().unwrap_or_default());
         }
     }
-    accounts
+    found
+}
+
+/// Which identity, by UID, each name stands for.
+struct Names<'a> {
+    usernames: &'a HashMap<String, String>,
+    accounts: &'a HashMap<ServiceAccountName, String>,
+    certificates: &'a HashMap<CertificateSubject, String>,
+}
+
+impl Names<'_> {
+    /// What is wrong with the names of the identity `uid`, other than its username.
+    fn conflict(&self, identity: &RegistryIdentity, uid: &str) -> Option<Verdict> {
+        let is_elsewhere = |holder: Option<&String>| holder.is_some_and(|holder| holder != uid);
+        let account = service_accounts(identity)
+            .into_iter()
+            .find(|account| is_elsewhere(self.accounts.get(account)));
+        let certificate = certificate_subjects(identity)
+            .into_iter()
+            .find(|subject| is_elsewhere(self.certificates.get(subject)));
+        let older = "an older RegistryIdentity stands for";
+        let advice = "already; name it in one of them only";
+        match (account, certificate) {
+            (Some(account), _) => Some(Verdict::no(
+                reasons::SERVICE_ACCOUNT_CONFLICT,
+                format!("{older} ServiceAccount `{}` {advice}", account.name),
+            )),
+            (None, Some(subject)) => {
+                let (CertificateSubject::CommonName(name)
+                | CertificateSubject::DnsName(name)
+                | CertificateSubject::Uri(name)) = subject;
+                Some(Verdict::no(
+                    reasons::CERTIFICATE_CONFLICT,
+                    format!("{older} `{name}` in certificates {advice}"),
+                ))
+            }
+            (None, None) => None,
+        }
+    }
 }
 
 fn judge_one(
@@ -145,28 +188,16 @@ fn judge_one(
     uid: &str,
     snapshot: &Snapshot,
     state: &State,
-    holders: &HashMap<String, String>,
-    accounts: &HashMap<String, String>,
+    names: &Names<'_>,
     next_revision: u64,
 ) -> Identity {
     let username = username(identity);
     let is_home = is_home(identity, snapshot);
-    let holds_username = is_home && holders.get(&username).is_some_and(|holder| holder == uid);
+    let holds_username = is_home && names.usernames.get(&username).is_some_and(|holder| holder == uid);
     let kept = state.identities.get(uid);
-    let accepted = accept(identity, &username, snapshot, holders, is_home, holds_username);
-    let elsewhere =
-        |account: &&crds::ServiceAccountReference| accounts.get(&account.name).is_some_and(|holder| holder != uid);
-    let conflict = identity.spec.service_accounts.iter().flatten().find(elsewhere);
-    let accepted = match conflict {
-        Some(account) if accepted.is_yes() => Verdict::no(
-            reasons::SERVICE_ACCOUNT_CONFLICT,
-            format!(
-                "an older RegistryIdentity stands for ServiceAccount `{}` already; name it in one of them only",
-                account.name
-            ),
-        ),
-        _ => accepted,
-    };
+    let accepted = accept(identity, &username, snapshot, names.usernames, is_home, holds_username);
+    let conflict = names.conflict(identity, uid).filter(|_| accepted.is_yes());
+    let accepted = conflict.unwrap_or(accepted);
     let disabled = identity.spec.disabled == Some(true);
     let passwords = if is_home {
         passwords::judge(identity, uid, snapshot, kept)
@@ -182,7 +213,8 @@ fn judge_one(
         Vec::new()
     };
     let service_accounts = service_accounts(identity);
-    let can_sign_in = passwords.current.is_some() || !service_accounts.is_empty();
+    let certificate_subjects = certificate_subjects(identity);
+    let can_sign_in = passwords.current.is_some() || !service_accounts.is_empty() || !certificate_subjects.is_empty();
     let entry = (can_sign_in && accepted.is_yes() && !disabled).then(|| IdentityEntry {
         username: username.clone(),
         uid: Some(uid.to_owned()),
@@ -193,6 +225,7 @@ fn judge_one(
         not_after: expires_at(identity),
         passwords: passwords.entries(),
         service_accounts,
+        certificate_subjects,
         tokens_from: kept.and_then(|kept| kept.listed_since).unwrap_or(next_revision),
     });
     Identity {
@@ -223,6 +256,24 @@ fn service_accounts(identity: &RegistryIdentity) -> Vec<ServiceAccountName> {
     accounts.sort();
     accounts.dedup();
     accounts
+}
+
+fn certificate_subjects(identity: &RegistryIdentity) -> Vec<CertificateSubject> {
+    let named = identity.spec.certificate_subjects.iter().flatten();
+    let mut subjects: Vec<_> = named
+        // The schema sees to it that exactly one is given.
+        .filter_map(
+            |subject| match (&subject.common_name, &subject.dns_name, &subject.uri) {
+                (Some(name), None, None) => Some(CertificateSubject::CommonName(name.clone())),
+                (None, Some(name), None) => Some(CertificateSubject::DnsName(name.clone())),
+                (None, None, Some(uri)) => Some(CertificateSubject::Uri(uri.clone())),
+                _ => None,
+            },
+        )
+        .collect();
+    subjects.sort();
+    subjects.dedup();
+    subjects
 }
 
 fn expires_at(identity: &RegistryIdentity) -> Option<Timestamp> {

@@ -145,10 +145,14 @@ fn entry(policy: &AccessPolicy) -> PolicyEntry {
 /// The schema sees to it that exactly one field is given.
 fn subject(subject: &Subject) -> Option<registry_policy::Subject> {
     use registry_policy::Subject as S;
-    match (&subject.identity, &subject.group, subject.any) {
-        (Some(identity), None, None) => Some(S::Identity(identity.clone())),
-        (None, Some(group), None) => Some(S::Group(group.clone())),
-        (None, None, Some(any)) => Some(S::Any(match any {
+    match (&subject.identity, &subject.group, &subject.service_account, subject.any) {
+        (Some(identity), None, None, None) => Some(S::Identity(identity.clone())),
+        (None, Some(group), None, None) => Some(S::Group(group.clone())),
+        (None, None, Some(account), None) => Some(S::ServiceAccount(registry_policy::ServiceAccountName {
+            namespace: account.namespace.clone(),
+            name: account.name.clone(),
+        })),
+        (None, None, None, Some(any)) => Some(S::Any(match any {
             AnySubject::Home => registry_policy::AnySubject::Home,
             AnySubject::Authenticated => registry_policy::AnySubject::Authenticated,
             AnySubject::Anonymous => registry_policy::AnySubject::Anonymous,

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::{Manage, Plan, validate};
 use crate::hashing::{HashResult, HashSlot, Which};
 use crate::password_source::SecretForm;
-use crate::registry::snapshot::{CertificateSource, Claim, LiveIndex, Rotation, Snapshot, Source, UserFile};
+use crate::registry::snapshot::{
+    Authorities, CertificateSource, Claim, LiveIndex, Rotation, Snapshot, Source, UserFile,
+};
 use crate::settings::{LogFormat, Settings};
 use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
 
@@ -73,6 +75,7 @@ fn snapshot() -> Snapshot {
         claim: Claim::NotNeeded,
         certificate: CertificateSource::NotNeeded,
         users: UserFile::NotNeeded,
+        authorities: Authorities::NotNeeded,
         cluster_issuer: None,
         now: Timestamp::from_millisecond(1_000_000).unwrap(),
     }
@@ -751,7 +754,7 @@ fn users_of_a_file_sign_in_beside_identities_and_stay_when_the_file_goes_missing
     // A disabled identity keeps its name, so that nobody signs in under it.
     assert_eq!(usernames(&plan), ["bob"]);
     assert_eq!(plan.content.identities[0].uid.as_deref(), Some("htpasswd:bob"));
-    let why = plan.users.clone().unwrap_err();
+    let why = plan.references.clone().unwrap_err();
     assert!(
         why.reason == reasons::INVALID_HTPASSWD && why.message.contains("`carol`"),
         "{}",
@@ -777,7 +780,7 @@ fn users_of_a_file_sign_in_beside_identities_and_stay_when_the_file_goes_missing
         later.users = users;
         let plan = validate(&later, &settings());
         assert_eq!(usernames(&plan), listed);
-        assert_eq!(plan.users.clone().err().map_or("", |why| why.reason), reason);
+        assert_eq!(plan.references.clone().err().map_or("", |why| why.reason), reason);
         if let [bob] = plan.content.identities.as_slice() {
             assert_eq!(bob.tokens_from, revision, "tokens of before still count");
         }
@@ -834,4 +837,61 @@ fn who_must_not_sign_in_is_listed_as_over_where_a_proxy_names_people() {
         panic!("{:?}", plan.content.identities)
     };
     assert!(alice.username == "alice" && !alice.is_in_force(snapshot.now));
+}
+
+#[test]
+fn certificates_of_clients_are_believed_by_the_authorities_that_were_good_last() {
+    let authority = rcgen::generate_simple_self_signed(vec!["ca".to_owned()])
+        .unwrap()
+        .cert
+        .pem();
+    let spec = |mode: &str| {
+        registry(&json!({
+            "storage": { "emptyDir": {} }, "tls": { "secretRef": { "name": "tls" } },
+            "auth": { "clientCertificates": { "authoritiesSecretRef": { "name": "ca" }, "mode": mode } },
+        }))
+    };
+    let bot = json!({ "password": null, "certificateSubjects": [{ "commonName": "bot" }] });
+    let mut snapshot = snapshot()
+        .with_identity("builder", "a", bot.clone())
+        .with_identity("thief", "b", bot);
+    snapshot.registry = spec("Required");
+    snapshot.authorities = Authorities::Read(authority.clone());
+    let plan = validate(&snapshot, &settings());
+    assert!(plan.references.is_ok());
+    let believed = plan.content.client_certificates.clone().unwrap();
+    assert_eq!(believed.authorities, authority);
+    assert_eq!(believed.mode, registry_config::ClientCertificateMode::Required);
+    assert_eq!(usernames(&plan), ["builder"]);
+    assert_eq!(plan.identities["b"].accepted.reason, reasons::CERTIFICATE_CONFLICT);
+    let content = plan.content;
+    for (authorities, reason) in [
+        (Authorities::Missing, reasons::SECRET_NOT_FOUND),
+        (Authorities::NotMarked, reasons::SECRET_NOT_MARKED),
+        (Authorities::Read("nonsense".into()), reasons::INVALID_AUTHORITIES),
+        (Authorities::Read(String::new()), reasons::INVALID_AUTHORITIES),
+    ] {
+        snapshot.authorities = authorities;
+        // Where there were none, nobody's certificate is believed, and nobody without one gets in.
+        snapshot.index = LiveIndex::Absent;
+        let plan = validate(&snapshot, &settings());
+        assert_eq!(plan.references.clone().unwrap_err().reason, reason);
+        let believed = plan.content.client_certificates.unwrap();
+        let required = registry_config::ClientCertificateMode::Required;
+        assert_eq!((believed.authorities.as_str(), believed.mode), ("", required));
+        snapshot.index = LiveIndex::Read {
+            revision: 1,
+            digest: "sha256:0".into(),
+            content: Box::new(content.clone()),
+            secret: SecretVersion {
+                resource_version: Some("1".into()),
+            },
+        };
+        let plan = validate(&snapshot, &settings());
+        assert_eq!(
+            plan.content.client_certificates.unwrap().authorities,
+            authority,
+            "{reason}"
+        );
+    }
 }
