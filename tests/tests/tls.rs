@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use e2e::cluster::PATIENCE;
 use e2e::http::Credentials;
+use e2e::image::Image;
 use e2e::objects::{allow, authenticated, identity, on_node_port, password, registry};
 use e2e::program::{Person, fail, succeed};
 use e2e::{Cluster, registry as registries, wait_for, with_namespace};
@@ -57,7 +58,11 @@ impl Pair {
 }
 
 async fn set_up(cluster: &Cluster, pair: &Pair) -> Result<String> {
-    let mut main = on_node_port(registry("main"));
+    let main = on_node_port(registry("main"));
+    set_up_as(cluster, pair, main).await
+}
+
+async fn set_up_as(cluster: &Cluster, pair: &Pair, mut main: Value) -> Result<String> {
     main["spec"]["tls"] = json!({ "secretRef": { "name": "certificate" } });
     let objects = [
         main,
@@ -153,6 +158,100 @@ async fn a_certificate_from_a_secret_is_served_replaced_without_a_restart_and_ke
             registries::incarnation(&cluster, "main").await? == before,
             "the registry was started again"
         );
+        Ok(())
+    })
+    .await
+}
+
+/// An authority of clients' certificates.
+struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
+
+impl Authority {
+    fn new() -> Result<Self> {
+        let mut parameters = rcgen::CertificateParams::new([])?;
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate()?;
+        Ok(Self(rcgen::CertifiedIssuer::self_signed(parameters, key)?))
+    }
+
+    /// The Secret with the authority's certificate.
+    fn secret(&self) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "clients", "labels": { "wharfinger.dev/credential": "true" } },
+            "data": { "ca.crt": STANDARD.encode(self.0.pem()) },
+        })
+    }
+
+    /// A folder as container tools want it: whom to trust, and the certificate of `name` with its key.
+    fn folder(&self, person: &Person, name: &str, server: &Pair) -> Result<String> {
+        let mut parameters = rcgen::CertificateParams::new([format!("{name}.clients.example.com")])?;
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = rcgen::KeyPair::generate()?;
+        let certificate = parameters.signed_by(&key, &self.0)?;
+        let folder = person.home().join(name);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("ca.crt"), &server.certificate)?;
+        fs::write(folder.join("client.cert"), certificate.pem())?;
+        fs::write(folder.join("client.key"), key.serialize_pem())?;
+        Ok(folder.display().to_string())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_a_certificate_pushes_without_a_login_and_a_new_authority_ends_that() -> Result<()> {
+    with_namespace("mtls", async |cluster| {
+        let (server, authority) = (Pair::new()?, Authority::new()?);
+        let mut main = on_node_port(registry("main"));
+        main["spec"]["auth"] = json!({
+            "clientCertificates": { "authoritiesSecretRef": { "name": "clients" }, "mode": "Required" },
+        });
+        let mut builder = identity("builder");
+        let spec = builder["spec"].as_object_mut().context("there is a spec")?;
+        spec.remove("password");
+        spec.insert("certificateSubjects".into(), json!([{ "commonName": "builder" }]));
+        let mut domains = allow("domains", json!({ "any": "Everyone" }), "pull", &["shared/**"]);
+        domains["spec"]["rules"][0]["when"] =
+            json!("identity.certificate.dns_names.exists(n, n.glob('*.clients.example.com'))");
+        cluster.apply([authority.secret(), builder, domains]).await?;
+        let address = set_up_as(&cluster, &server, main).await?;
+        let person = Person::new()?;
+        let layout = person.home().join("layout");
+        Image::random(10_000).write_layout(&layout)?;
+        let layout = format!("oci:{}:latest", layout.display());
+        let push = |folder: &str, repository: &str| {
+            let image = format!("docker://{address}/{repository}:v1");
+            person.skopeo(&["copy", "--insecure-policy", "--dest-cert-dir", folder, &layout, &image])
+        };
+        let known = authority.folder(&person, "builder", &server)?;
+        let unknown = authority.folder(&person, "somebody", &server)?;
+        let foreign = Authority::new()?;
+        let forged = foreign.folder(&person, "forged", &server)?;
+        wait_for("the first image is pushed", PATIENCE, async || {
+            succeed(push(&known, "shared/app")).await.map(drop)
+        })
+        .await?;
+        // Who is known only by what the certificate says may do what policies say of that.
+        let image = format!("docker://{address}/shared/app:v1");
+        let inspect = |folder: &str| person.skopeo(&["inspect", "--cert-dir", folder, &image]);
+        succeed(inspect(&unknown)).await?;
+        fail(push(&unknown, "shared/app")).await?;
+        let refused = fail(inspect(&forged)).await?;
+        ensure!(refused.contains("tls") || refused.contains("certificate"), "{refused}");
+
+        cluster.apply([foreign.secret()]).await?;
+        wait_for("the old authority's certificates are refused", PATIENCE, async || {
+            fail(inspect(&known)).await.map(drop)
+        })
+        .await?;
+        succeed(inspect(&forged)).await?;
+        // One that cannot be read leaves the last in force, and says so.
+        let broken = json!({ "data": { "ca.crt": STANDARD.encode("nonsense") } });
+        cluster.patch("Secret", "clients", broken).await?;
+        let condition = cluster
+            .wait_for_condition("Registry", "main", "ResolvedRefs", ("False", "InvalidAuthorities"))
+            .await?;
+        ensure!(condition.message.contains("still believed"), "{condition:?}");
+        succeed(inspect(&forged)).await?;
         Ok(())
     })
     .await
