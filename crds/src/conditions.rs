@@ -90,6 +90,8 @@ pub mod reasons {
     pub const CERTIFICATE_CONFLICT: &str = "CertificateConflict";
     /// Another identity stands for this ServiceAccount.
     pub const SERVICE_ACCOUNT_CONFLICT: &str = "ServiceAccountConflict";
+    /// A Secret of the operator's cannot be written.
+    pub const SECRET_NOT_WRITTEN: &str = "SecretNotWritten";
     /// The password's hash is being computed.
     pub const HASH_PENDING: &str = "HashPending";
     /// A named PersistentVolumeClaim does not exist.

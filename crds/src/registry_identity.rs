@@ -44,7 +44,7 @@ pub struct RegistryIdentitySpec {
     pub registry_ref: RegistryReference,
     /// The name to sign in with; `:` and the name `token` are not possible. Default: the object's name. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^:\x00-\x1f\x7f]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^:\x00-\x1f\x7f\u0080-\u009f]+$"))]
     #[x_kube(validation = Rule::new("self != 'token'").message("`token` cannot be a username"))]
     pub username: Option<String>,
     /// What this identity is for, for people. It has no effect.
@@ -156,7 +156,10 @@ pub struct Rotation {
 pub struct GeneratedPassword {
     /// Name of the Secret, with the keys `username` and `password`. Default: the object's name and `-credentials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub secret_name: Option<String>,
     /// How many characters the password has, letters and digits, 20 to 128. Default 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +178,10 @@ pub struct GeneratedPassword {
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAccountReference {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: String,
     /// Fields that this version does not know; the operator refuses the object and names them.
     #[serde(flatten)]
@@ -211,7 +217,10 @@ pub struct CertificateSubject {
 #[serde(rename_all = "camelCase")]
 pub struct PullSecret {
     /// Its name. A Secret of that name that the operator did not make is left alone.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: String,
     /// The hosts that images are named with, with their ports, such as `registry.example.com` or `localhost:30500`. Default:
     /// those of the Registry's endpoints.

@@ -189,12 +189,16 @@ pub(crate) fn is_marked(secret: &Secret) -> bool {
 /// The hash that somebody else has made.
 fn hash_of(secret: Secret, key: &str) -> Result<PasswordHash, Verdict> {
     let name = secret.name_any();
-    let value = value_of(secret, key)?;
+    let value = marked_value_of(secret, key)?;
     let hash = std::str::from_utf8(&value).map_err(|_| "it is no text".to_owned());
     // Users write `htpasswd -nB alice` into a file, and have the name and a blank line, too.
-    let hash = hash
-        .map(str::trim)
-        .map(|text| text.rsplit_once(':').map_or(text, |(_, hash)| hash));
+    let hash = hash.map(str::trim).and_then(|text| match text.lines().nth(1) {
+        None => Ok(text.rsplit_once(':').map_or(text, |(_, hash)| hash)),
+        Some(_) => Err(
+            "it has several lines, and a hash is one; a whole user file belongs into `auth.htpasswdSecretRef` of the Registry"
+                .to_owned(),
+        ),
+    });
     hash.and_then(|text| PasswordHash::parse(text).map_err(|why| why.to_string()))
         .map_err(|why| {
             Verdict::no(
@@ -204,12 +208,18 @@ fn hash_of(secret: Secret, key: &str) -> Result<PasswordHash, Verdict> {
         })
 }
 
-/// The value of a key, without one trailing newline.
+/// The value of a key of a Secret whose owner has agreed to its use.
+fn marked_value_of(secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict> {
+    if is_marked(&secret) {
+        value_of(secret, key)
+    } else {
+        Err(not_marked(&secret.name_any(), &secret.namespace().unwrap_or_default()))
+    }
+}
+
+/// The value of a key, without one trailing newline. Whether it may be read is for the caller to see.
 pub(crate) fn value_of(mut secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict> {
     let name = secret.name_any();
-    if !is_marked(&secret) {
-        return Err(not_marked(&name, &secret.namespace().unwrap_or_default()));
-    }
     let mut data = secret.data.take().unwrap_or_default();
     let Some(value) = data.remove(key) else {
         let keys: Vec<&str> = data.keys().map(String::as_str).collect();
@@ -232,7 +242,7 @@ pub(crate) fn value_of(mut secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8
 
 fn password_of(secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict> {
     let name = secret.name_any();
-    let password = value_of(secret, key)?;
+    let password = marked_value_of(secret, key)?;
     let refuse = |why: &str| {
         Err(Verdict::no(
             reasons::INVALID_PASSWORD,

@@ -33,10 +33,12 @@ pub(crate) fn rotation(identity: &RegistryIdentity) -> Option<RotationTimes> {
     Some(RotationTimes { interval, overlap })
 }
 
-/// How long a replaced password is still accepted; `None` where it ends at once.
-pub(crate) fn overlap(identity: &RegistryIdentity) -> Option<Duration> {
+/// How long a replaced password is still accepted; `None` where it ends at once. Only a rotation of the operator's own has its
+/// overlap: whoever changes a password themselves may have reasons.
+pub(crate) fn overlap(identity: &RegistryIdentity, was_announced: bool) -> Option<Duration> {
     let has_pull_secrets = identity.spec.pull_secrets.is_some();
-    rotation(identity)
+    let rotated = rotation(identity).filter(|_| was_announced);
+    rotated
         .map(|rotation| rotation.overlap)
         .or(has_pull_secrets.then_some(PULL_SECRET_OVERLAP))
 }

@@ -57,7 +57,7 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
     if let LiveState::Foreign { installation } = &snapshot.state {
         return elsewhere::stand_by(&context, &snapshot, installation).await;
     }
-    if credentials::generate(&snapshot, &context).await? {
+    if credentials::generate(&snapshot, &context).await {
         // The Secrets that were just written come back through their watch.
         snapshot = snapshot::take(snapshot.registry.clone(), &context).await?;
     }
@@ -103,16 +103,23 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
     };
     if matches!(plan.manage, Manage::Everything { .. }) {
         // In this order: whoever reads a password finds one that is accepted.
-        findings.consumers = pull_secrets::keep(&findings, &context).await?;
+        findings.consumers = pull_secrets::keep(&findings, &context).await;
         if findings.is_enforced() {
-            credentials::complete_rotations(&snapshot, &plan, &context).await?;
+            credentials::complete_rotations(&snapshot, &plan, &context).await;
         }
     }
     let outcome = status::outcome(&findings, &context.proofs);
     spread(&context, &snapshot, &reference, &Arc::new(outcome));
     status::write(&context, &findings).await?;
     context.metrics.reconcile_seconds.observe(begun.elapsed().as_secs_f64());
-    Ok(Action::requeue(next_look(&plan, &proof, &publication, &snapshot)))
+    let is_unresolved = plan.has_unresolved() || !findings.consumers.is_empty();
+    Ok(Action::requeue(next_look(
+        is_unresolved,
+        &plan,
+        &proof,
+        &publication,
+        &snapshot,
+    )))
 }
 
 /// How long a publication must still wait so that a burst of changes becomes one.
@@ -156,8 +163,14 @@ fn spread(context: &Context, snapshot: &Snapshot, reference: &ObjectRef<Registry
     }
 }
 
-fn next_look(plan: &Plan, proof: &Proof, publication: &Publication, snapshot: &Snapshot) -> Duration {
-    let unresolved = (plan.has_unresolved() || publication.refused.is_some()).then_some(UNRESOLVED);
+fn next_look(
+    is_unresolved: bool,
+    plan: &Plan,
+    proof: &Proof,
+    publication: &Publication,
+    snapshot: &Snapshot,
+) -> Duration {
+    let unresolved = (is_unresolved || publication.refused.is_some()).then_some(UNRESOLVED);
     let regular = RESYNC + spread_of(&snapshot.registry);
     let rotation = credentials::next_rotation(snapshot);
     [unresolved, proof.retry, next_expiry(plan, snapshot), rotation]

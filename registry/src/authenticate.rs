@@ -117,9 +117,9 @@ pub enum Rejection {
     /// The registry lets nobody in without a certificate, and there is none that it believes.
     #[error("this registry asks for a client certificate, and none was shown that it believes")]
     Certificate,
-    /// A proxy names somebody who may not sign in.
-    #[error("the identity that the proxy names is not in force")]
-    Proxied,
+    /// A proxy or a certificate names somebody who may not sign in.
+    #[error("the identity that the proxy or the certificate names is not in force")]
+    NotInForce,
 }
 
 impl Credentials {
@@ -192,7 +192,10 @@ impl Authenticator {
             Credentials::None => match client.proxied_user {
                 None => match &certificate {
                     None => (Ok(Principal::ANONYMOUS), Authentication::Anonymous),
-                    Some(certificate) => (Ok(of_certificate(snapshot, certificate)), Authentication::Certificate),
+                    Some(certificate) => match of_certificate(snapshot, certificate) {
+                        Ok(principal) => (Ok(principal), Authentication::Certificate),
+                        Err(rejection) => (Err(rejection), Authentication::BadCertificate),
+                    },
                 },
                 Some(username) => match proxied(snapshot, username) {
                     Ok(principal) => (Ok(principal), Authentication::Proxy),
@@ -304,14 +307,16 @@ fn certificate(snapshot: &Snapshot, client: &Client<'_>) -> Option<Arc<ClientCer
 
 /// Who has shown nothing but a certificate: the identity that names it, or somebody who has no name here, and whom policies
 /// know by what the certificate says.
-fn of_certificate(snapshot: &Snapshot, certificate: &ClientCertificate) -> Principal {
+fn of_certificate(snapshot: &Snapshot, certificate: &ClientCertificate) -> Result<Principal, Rejection> {
     let identity = snapshot.access().identity_of_certificate(certificate);
-    let identity = identity.filter(|identity| identity.is_in_force(Timestamp::now()));
-    Principal {
+    if identity.is_some_and(|identity| !identity.is_in_force(Timestamp::now())) {
+        return Err(Rejection::NotInForce);
+    }
+    Ok(Principal {
         username: identity.map(|identity| identity.username.clone()),
         proof: Proof::Certificate,
         ..Principal::ANONYMOUS
-    }
+    })
 }
 
 /// Whether a text is a token that the cluster's issuer of ServiceAccount tokens may have made.
@@ -345,7 +350,7 @@ fn of_account(holder: &AccountHolder<'_>, account: ServiceAccount, proof: Proof)
 fn proxied(snapshot: &Snapshot, username: &str) -> Result<Principal, Rejection> {
     let vouched = match snapshot.access().identity(username) {
         Some(identity) if identity.is_in_force(Timestamp::now()) => None,
-        Some(_) => return Err(Rejection::Proxied),
+        Some(_) => return Err(Rejection::NotInForce),
         None => Some(Arc::new(Vouched {
             identity: Some(IdentityEntry::guest(username)),
             service_account: None,

@@ -200,7 +200,7 @@ impl Service {
                     | Rejection::Password
                     | Rejection::AccountName
                     | Rejection::Certificate
-                    | Rejection::Proxied => Problem::None,
+                    | Rejection::NotInForce => Problem::None,
                 };
                 return Err(unauthorized(&snapshot, &route, problem, &rejection.to_string()));
             }

@@ -21,7 +21,7 @@ use super::validate::Plan;
 use crate::api;
 use crate::context::Context;
 use crate::password_source::{NEXT_KEY, PasswordSource, rotation};
-use crate::state::LiveState;
+use crate::state::{LiveState, SourceVersion};
 
 /// How many characters a password has where the spec does not say.
 const DEFAULT_LENGTH: usize = 32;
@@ -29,41 +29,41 @@ const DEFAULT_LENGTH: usize = 32;
 /// Makes the Secrets that are missing, and begins the rotations that are due. Whether any Secret was written.
 ///
 /// This is the one write before the pure steps: a password that was never stored cannot be hashed.
-pub(super) async fn generate(snapshot: &Snapshot, context: &Context) -> Result<bool, api::Error> {
+pub(super) async fn generate(snapshot: &Snapshot, context: &Context) -> bool {
     if !matches!(snapshot.state, LiveState::Ours { .. } | LiveState::Absent)
         || snapshot.registry.spec.paused == Some(true)
     {
-        return Ok(false);
+        return false;
     }
     let mut written = false;
     for identity in &snapshot.identities {
         let uid = identity.uid().unwrap_or_default();
-        written |= match snapshot.sources.get(&uid) {
-            Some(Source::Missing) => make(identity, snapshot, context).await?,
+        let done = match snapshot.sources.get(&uid) {
+            Some(Source::Missing) => make(identity, snapshot, context).await,
             Some(Source::Present { rotation, .. }) if is_due(identity, rotation, snapshot.now) => {
-                begin_rotation(identity, snapshot, context).await?
+                begin_rotation(identity, snapshot, context).await
             }
-            _ => false,
+            _ => Ok(false),
         };
+        written |= done.unwrap_or_else(|error| not_written(identity, &error));
     }
-    Ok(written)
+    written
 }
 
 /// Completes the rotations whose new password every Pod accepts.
-pub(super) async fn complete_rotations(snapshot: &Snapshot, plan: &Plan, context: &Context) -> Result<(), api::Error> {
+pub(super) async fn complete_rotations(snapshot: &Snapshot, plan: &Plan, context: &Context) {
     for identity in &snapshot.identities {
         let uid = identity.uid().unwrap_or_default();
-        let is_pending =
-            matches!(snapshot.sources.get(&uid), Some(Source::Present { rotation, .. }) if rotation.is_pending);
-        let is_announced = plan
+        let announced = plan
             .identities
             .get(&uid)
-            .is_some_and(super::validate::Identity::announces_next);
-        if is_pending && is_announced {
-            complete_rotation(identity, snapshot, context).await?;
+            .and_then(super::validate::Identity::announced_next);
+        if let Some(version) = announced
+            && let Err(error) = complete_rotation(identity, version, snapshot, context).await
+        {
+            not_written(identity, &error);
         }
     }
-    Ok(())
 }
 
 /// How long until the next rotation is due.
@@ -87,6 +87,17 @@ fn is_due(identity: &RegistryIdentity, found: &Rotation, now: Timestamp) -> bool
         return false;
     };
     Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= times.interval)
+}
+
+/// One Secret that cannot be written must not keep others from anything; the next pass tries again.
+fn not_written(identity: &RegistryIdentity, error: &api::Error) -> bool {
+    tracing::warn!(
+        identity = identity.name_any(),
+        namespace = identity.namespace(),
+        error = api::chain(error),
+        "the Secret with the generated password is not written; tried again later"
+    );
+    false
 }
 
 fn new_password(source: &PasswordSource<'_>) -> ByteString {
@@ -147,7 +158,7 @@ async fn begin_rotation(
     snapshot: &Snapshot,
     context: &Context,
 ) -> Result<bool, api::Error> {
-    let Some(source) = PasswordSource::of(identity) else {
+    let Some(source) = PasswordSource::of(identity).filter(|source| source.generate.is_some()) else {
         return Ok(false);
     };
     change(&source.secret, snapshot, context, |secret| {
@@ -161,15 +172,20 @@ async fn begin_rotation(
     .await
 }
 
+/// Completes a rotation whose new password stands in exactly this version of the Secret.
 async fn complete_rotation(
     identity: &RegistryIdentity,
+    version: &SourceVersion,
     snapshot: &Snapshot,
     context: &Context,
 ) -> Result<(), api::Error> {
-    let Some(source) = PasswordSource::of(identity) else {
+    let Some(source) = PasswordSource::of(identity).filter(|source| source.generate.is_some()) else {
         return Ok(());
     };
     let changed = change(&source.secret, snapshot, context, |secret| {
+        if secret.resource_version().as_ref() != Some(&version.resource_version) {
+            return false;
+        }
         let data = secret.data.get_or_insert_default();
         let Some(next) = data.remove(NEXT_KEY) else {
             return false;

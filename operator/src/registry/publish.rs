@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
-use registry_config::{CONTENT_KEY, INDEX_KEY, digest_of, pack};
+use registry_config::{Access, CONTENT_KEY, INDEX_KEY, digest_of, pack};
 
 use crate::api;
 use crate::context::Context;
@@ -70,6 +70,17 @@ pub(super) async fn publish(
     plan: &Plan,
 ) -> Result<Publication, api::Error> {
     let due = is_due(snapshot, plan);
+    // What no registry would accept must not replace what they all have.
+    if due && let Err(problems) = Access::compile(plan.content.clone()) {
+        let problems: Vec<String> = problems.iter().take(3).map(ToString::to_string).collect();
+        return Ok(Publication {
+            refused: Some(format!(
+                "no registry would accept the access document, so the previous one stays in force: {}",
+                problems.join("; ")
+            )),
+            ..found(snapshot)
+        });
+    }
     let packed = if due {
         match pack(&plan.content, plan.next_revision) {
             Ok(packed) => Some(packed),

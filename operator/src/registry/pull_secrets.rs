@@ -24,44 +24,80 @@ const KEY: &str = ".dockerconfigjson";
 
 /// Writes the pull secrets that are missing or out of date, and removes those that no identity names any more. Returns what
 /// is wrong with those of each identity, by UID.
-pub(super) async fn keep(findings: &Findings<'_>, context: &Context) -> Result<HashMap<String, Verdict>, api::Error> {
+pub(super) async fn keep(findings: &Findings<'_>, context: &Context) -> HashMap<String, Verdict> {
     let snapshot = findings.snapshot;
     let mut troubles = HashMap::new();
     let mut wanted = HashSet::new();
     for identity in &snapshot.identities {
-        let Some(pull_secrets) = &identity.spec.pull_secrets else {
-            continue;
-        };
-        wanted.extend(pull_secrets.iter().map(|secret| secret.name.clone()));
-        let uid = identity.uid().unwrap_or_default();
-        let Some(planned) = findings
-            .plan
-            .identities
-            .get(&uid)
-            .filter(|planned| planned.entry.is_some())
-        else {
-            continue;
-        };
-        // A password that the registry does not know yet would be refused.
-        let Some(version) = planned.password_version().filter(|_| findings.is_enforced()) else {
-            continue;
-        };
-        let Some(password) = read_password(version, snapshot, context).await? else {
-            continue;
-        };
-        let credentials = Credentials {
-            username: &planned.username,
-            password: &password,
-        };
-        for secret in pull_secrets {
-            let hosts = secret.hosts.clone().unwrap_or_else(|| findings.hosts());
-            if let Err(why) = write(identity, secret, &credentials, &hosts, snapshot, context).await? {
-                troubles.insert(uid.clone(), why);
-            }
+        wanted.extend(
+            identity
+                .spec
+                .pull_secrets
+                .iter()
+                .flatten()
+                .map(|secret| secret.name.clone()),
+        );
+        let kept = keep_of(identity, findings, context).await;
+        let trouble = kept.unwrap_or_else(|error| {
+            // One Secret that cannot be written must not keep others from anything.
+            Err(Verdict::no(
+                reasons::SECRET_NOT_WRITTEN,
+                format!(
+                    "a pull secret is not up to date: {}; tried again later",
+                    api::chain(&error)
+                ),
+            ))
+        });
+        if let Err(why) = trouble {
+            troubles.insert(identity.uid().unwrap_or_default(), why);
         }
     }
-    remove_others(&wanted, snapshot, context).await?;
-    Ok(troubles)
+    if let Err(error) = remove_others(&wanted, snapshot, context).await {
+        tracing::warn!(
+            error = api::chain(&error),
+            "a pull secret is not removed; tried again later"
+        );
+    }
+    troubles
+}
+
+/// Writes the pull secrets of one identity.
+async fn keep_of(
+    identity: &RegistryIdentity,
+    findings: &Findings<'_>,
+    context: &Context,
+) -> Result<Result<(), Verdict>, api::Error> {
+    let snapshot = findings.snapshot;
+    let Some(pull_secrets) = &identity.spec.pull_secrets else {
+        return Ok(Ok(()));
+    };
+    let uid = identity.uid().unwrap_or_default();
+    let planned = findings
+        .plan
+        .identities
+        .get(&uid)
+        .filter(|planned| planned.entry.is_some());
+    // A password that the registry does not know yet would be refused.
+    let version = planned
+        .and_then(|planned| planned.password_version())
+        .filter(|_| findings.is_enforced());
+    let (Some(planned), Some(version)) = (planned, version) else {
+        return Ok(Ok(()));
+    };
+    let Some(password) = read_password(version, snapshot, context).await? else {
+        return Ok(Ok(()));
+    };
+    let credentials = Credentials {
+        username: &planned.username,
+        password: &password,
+    };
+    for secret in pull_secrets {
+        let hosts = secret.hosts.clone().unwrap_or_else(|| findings.hosts());
+        if let Err(why) = write(identity, secret, &credentials, &hosts, snapshot, context).await? {
+            return Ok(Err(why));
+        }
+    }
+    Ok(Ok(()))
 }
 
 struct Credentials<'a> {

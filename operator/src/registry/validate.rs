@@ -9,6 +9,8 @@ mod settings;
 mod users;
 
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
@@ -258,11 +260,9 @@ fn content(
         .values()
         .filter_map(|identity| match &identity.entry {
             Some(entry) => Some(entry.clone()),
-            // A proxy could name whoever is not listed; who must not sign in is listed as over.
-            None if reloadable.user_header.is_some() && identity.holds_username => Some(IdentityEntry {
-                not_after: Some(jiff::Timestamp::UNIX_EPOCH),
-                ..IdentityEntry::guest(&identity.username)
-            }),
+            // Whoever is not listed could come back as somebody whom a proxy names, whose namespace is admitted, or whose
+            // certificate is believed: who must not sign in is listed as over.
+            None if identity.holds_username => identity.over(reloadable.user_header.is_some()),
             None => None,
         })
         .chain(users.entries.iter().cloned())
@@ -368,6 +368,8 @@ fn refuse_additions(
             .is_some_and(|entry| !known_identities.iter().any(|known| known.uid == entry.uid));
         if is_new {
             identity.refuse(refusal.clone(), state.identities.get(uid));
+        } else if let Some(known) = known_identities.iter().find(|known| known.uid.as_ref() == Some(uid)) {
+            identity.refuse_growth(known, refusal);
         }
     }
     for (uid, policy) in policies {

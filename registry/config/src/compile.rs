@@ -161,6 +161,11 @@ pub fn parse_networks(networks: &[String]) -> Result<Vec<IpNet>, Vec<Problem>> {
     let (mut parsed, mut problems) = (Vec::new(), Vec::new());
     for (index, network) in networks.iter().enumerate() {
         match network.parse::<IpNet>() {
+            // Addresses are compared as those of IPv4, which no network of IPv6 contains.
+            Ok(IpNet::V6(v6)) if v6.addr().to_ipv4_mapped().is_some() => problems.push(Problem::new(
+                format!("[{index}]"),
+                format!("`{network}` is a network of IPv4 written as one of IPv6: write it as IPv4, for example `10.0.0.0/8`"),
+            )),
             Ok(network) => parsed.push(network.trunc()),
             Err(_) => problems.push(Problem::new(
                 format!("[{index}]"),
@@ -179,16 +184,27 @@ fn check_token(token: &TokenSettings, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Whether somebody can sign in under a name.
+///
+/// # Errors
+/// Why not.
+pub fn check_username(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) || name == "token" {
+        let shown: String = name.chars().filter(|character| !character.is_control()).collect();
+        return Err(format!(
+            "`{shown}` cannot be a username: it is empty, `token`, or has a `:` or control character"
+        ));
+    }
+    Ok(())
+}
+
 fn check_identities(identities: &[IdentityEntry], problems: &mut Vec<Problem>) -> HashMap<String, usize> {
     let mut by_username = HashMap::with_capacity(identities.len());
     for (index, identity) in identities.iter().enumerate() {
         let path = format!("identities[{index}].username");
         let name = identity.username.as_str();
-        if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) || name == "token" {
-            problems.push(Problem::new(
-                path,
-                format!("`{name}` cannot be a username: it is empty, `token`, or has a `:` or control character"),
-            ));
+        if let Err(why) = check_username(name) {
+            problems.push(Problem::new(path, why));
         } else if let Some(first) = by_username.insert(name.to_owned(), index) {
             problems.push(Problem::new(
                 path,

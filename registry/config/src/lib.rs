@@ -33,7 +33,7 @@ pub use challenge::Challenge;
 pub use client_certificates::{
     CertificateSubject, ClientCertificate, ClientCertificateMode, ClientCertificates, ClientVerifier,
 };
-pub use compile::{Access, parse_networks, parse_user_header};
+pub use compile::{Access, check_username, parse_networks, parse_user_header};
 pub use cors::Cors;
 pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};
 pub use duration::{DurationText, InvalidDuration};

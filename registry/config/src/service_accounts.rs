@@ -42,10 +42,10 @@ impl AccountHolder<'_> {
 impl Access {
     /// Who signs in with a token of `account`; nobody where no identity names it and its namespace is not admitted.
     pub fn account_holder(&self, account: &ServiceAccount) -> Option<AccountHolder<'_>> {
+        let tokens = self.content.service_accounts.as_ref()?;
         if let Some(identity) = self.identity_of_account(&account.namespace, &account.name) {
             return Some(AccountHolder::Identity(identity));
         }
-        let tokens = self.content.service_accounts.as_ref()?;
         tokens.namespaces.contains(&account.namespace).then(|| {
             let ServiceAccount { namespace, name, .. } = account;
             let guest = IdentityEntry::guest(&format!("system:serviceaccount:{namespace}:{name}"));

@@ -10,7 +10,7 @@ use cel::common::value::{StaticVal, Val};
 use regex::{Regex, RegexBuilder};
 
 /// How large a compiled pattern may be, in bytes: `\pL{500}` would be many megabytes.
-const MAX_SIZE: usize = 256 * 1024;
+const MAX_SIZE: usize = 64 * 1024;
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]

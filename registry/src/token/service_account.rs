@@ -10,11 +10,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::TokenError;
-use super::foreign::{ForeignClaims, ForeignKeys};
+use super::foreign::ForeignKeys;
 use super::verify::CLOCK_SKEW;
 
 /// How many tokens are remembered whose signature was right.
 const REMEMBERED: u64 = 20_000;
+/// How many audiences a token may have.
+const MAX_AUDIENCES: usize = 16;
 
 /// What a document says about tokens of ServiceAccounts, with its keys ready for use.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ struct Named {
 /// Verifies tokens of ServiceAccounts. What it remembers is only that a signature was right under a set of keys.
 #[derive(Debug)]
 pub struct ServiceAccounts {
-    verified: Cache<[u8; 32], Arc<ForeignClaims>>,
+    verified: Cache<[u8; 32], Arc<AccountClaims>>,
 }
 
 impl Default for ServiceAccounts {
@@ -110,26 +112,40 @@ impl ServiceAccounts {
         let claims = if let Some(claims) = self.verified.get(&digest) {
             claims
         } else {
-            let claims = Arc::new(issuer.keys.verify(token)?);
+            let claims = Value::Object(issuer.keys.verify(token)?);
+            let claims = AccountClaims::deserialize(claims).map_err(|_| TokenError::Malformed)?;
+            // Only what is for this registry is remembered: a cluster makes tokens for whoever asks.
+            issuer.is_for_us(&claims)?;
+            let claims = Arc::new(claims);
             self.verified.insert(digest, claims.clone());
             claims
         };
-        let claims = AccountClaims::deserialize(Value::Object((*claims).clone())).map_err(|_| TokenError::Malformed)?;
-        check(issuer, claims, now)
+        check(issuer, &claims, now)
     }
 }
 
-fn check(issuer: &ServiceAccountIssuer, claims: AccountClaims, now: u64) -> Result<ShownAccount, TokenError> {
-    let audiences = match claims.aud {
-        Audience::One(audience) => vec![audience],
-        Audience::Many(audiences) => audiences,
-    };
-    let is_ours = audiences.iter().any(|audience| issuer.audiences.contains(audience));
-    // Whoever could read such a token here could use it at the API server.
-    let is_the_clusters = audiences.contains(&claims.iss);
-    if claims.iss != issuer.issuer || !is_ours || is_the_clusters {
-        return Err(TokenError::Audience);
+impl ServiceAccountIssuer {
+    fn is_for_us(&self, claims: &AccountClaims) -> Result<(), TokenError> {
+        let audiences = match &claims.aud {
+            Audience::One(audience) => std::slice::from_ref(audience),
+            Audience::Many(audiences) => audiences,
+        };
+        if audiences.len() > MAX_AUDIENCES {
+            return Err(TokenError::Malformed);
+        }
+        let is_ours = audiences.iter().any(|audience| self.audiences.contains(audience));
+        // Whoever could read such a token here could use it at the API server.
+        let is_the_clusters = audiences.contains(&claims.iss);
+        if claims.iss == self.issuer && is_ours && !is_the_clusters {
+            Ok(())
+        } else {
+            Err(TokenError::Audience)
+        }
     }
+}
+
+fn check(issuer: &ServiceAccountIssuer, claims: &AccountClaims, now: u64) -> Result<ShownAccount, TokenError> {
+    issuer.is_for_us(claims)?;
     if claims.exp <= now {
         return Err(TokenError::Expired);
     }
@@ -144,8 +160,8 @@ fn check(issuer: &ServiceAccountIssuer, claims: AccountClaims, now: u64) -> Resu
         account: ServiceAccount {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            pod: claims.bound.pod.map(|pod| pod.name),
-            node: claims.bound.node.map(|node| node.name),
+            pod: claims.bound.pod.as_ref().map(|pod| pod.name.clone()),
+            node: claims.bound.node.as_ref().map(|node| node.name.clone()),
         },
         expires: claims.exp,
     })

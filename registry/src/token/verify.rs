@@ -195,7 +195,13 @@ impl Tokens {
         if claims.uid.as_deref() != Some(uid(identity)) || claims.rev < identity.tokens_from {
             return Err(TokenError::Revoked);
         }
-        let is_listed = |cred: &str| identity.passwords.iter().any(|entry| credential(entry) == cred);
+        let is_listed = |cred: &str| {
+            let mut valid = identity
+                .passwords
+                .iter()
+                .filter(|entry| !entry.not_after.is_some_and(is_over));
+            valid.any(|entry| credential(entry) == cred)
+        };
         if identity.revoke_tokens_on_change
             && claims.account.is_none()
             && !claims.cred.as_deref().is_some_and(is_listed)

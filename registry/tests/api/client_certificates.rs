@@ -201,6 +201,18 @@ async fn a_certificate_is_facts_for_policies_and_an_identity_where_one_names_it(
         .await
         .unwrap();
     }
+    // Whose identity's time is over is nobody, not somebody without a name.
+    let mut over = with(&authority.pem(), "Optional");
+    over["identities"].as_array_mut().unwrap().last_mut().unwrap()["notAfter"] = json!("2020-01-01T00:00:00Z");
+    registry.publish(3, over);
+    let holder = authority.issue("ci", 2040);
+    let mut tls = connect(address, client(&server, Some(&holder))).await.unwrap();
+    spawn_blocking(move || {
+        assert_eq!(status(&mut tls, "/v2/", ""), 401);
+        assert_eq!(status(&mut tls, &tags("certified/a"), ""), 401);
+    })
+    .await
+    .unwrap();
     // A certificate of another authority, or of none, ends the handshake.
     for other in [Authority::new().issue("ci", 2040), authority.issue("ci", 2020)] {
         assert!(!is_answered(address, client(&server, Some(&other))).await);

@@ -331,6 +331,20 @@ async fn what_is_taken_back_ends_tokens_that_were_made_from_a_service_accounts()
     registry.publish(2, content.clone());
     assert_eq!(status(&registry, base().bearer(&guest)).await, 401);
     assert_eq!(status(&registry, base().bearer(&mapped)).await, 200);
+    // Without the setting nobody's token counts, nor what was made from it.
+    let mut off = content.clone();
+    off.as_object_mut().unwrap().remove("serviceAccounts");
+    registry.publish(3, off);
+    assert_eq!(status(&registry, base().bearer(&mapped)).await, 401);
+    registry.publish(3, content.clone());
+    assert_eq!(status(&registry, base().bearer(&mapped)).await, 200);
+    // An identity whose time is over does not leave a guest behind.
+    let mut over = with_accounts();
+    over["serviceAccounts"]["namespaces"] = json!(["ci"]);
+    over["identities"].as_array_mut().unwrap().last_mut().unwrap()["notAfter"] = json!("2020-01-01T00:00:00Z");
+    registry.publish(3, over);
+    let its_own = Cluster::sign(&Cluster::claims("bot"));
+    assert_eq!(status(&registry, base().bearer(&its_own)).await, 401);
     let identities = content["identities"].as_array_mut().unwrap();
     identities.last_mut().unwrap()["serviceAccounts"] = json!([]);
     registry.publish(3, content.clone());
@@ -379,6 +393,8 @@ async fn tokens_for_others_forged_and_stale_ones_are_refused() {
             "aud",
             json!(["registry.test", "https://kubernetes.default.svc.cluster.local"]),
         ),
+        // Nobody has so many, unless to fill somebody's memory.
+        ("aud", json!(["registry.test"].repeat(17))),
         ("exp", json!(now - 1)),
         ("nbf", json!(now + 120)),
         ("iat", json!(now + 120)),

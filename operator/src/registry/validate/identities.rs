@@ -6,13 +6,13 @@ use std::hash::Hash;
 use crds::{RegistryIdentity, reasons};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use registry_config::{CertificateSubject, IdentityEntry};
+use registry_config::{CertificateSubject, IdentityEntry, check_username};
 use registry_policy::ServiceAccountName;
 
 use crate::hashing::HashJob;
 use crate::outcome::Verdict;
 use crate::password_source::PasswordSource;
-use crate::registry::snapshot::Snapshot;
+use crate::registry::snapshot::{LiveIndex, Snapshot};
 use crate::state::{IdentityState, SourceVersion, State};
 use crate::unknown_fields;
 
@@ -36,6 +36,9 @@ pub(in crate::registry) struct Identity {
     pub(in crate::registry) jobs: Vec<HashJob>,
     pub(in crate::registry) credentials_secret: Option<String>,
     passwords: Passwords,
+    /// ServiceAccounts and names in certificates that are its own and nobody else's.
+    service_accounts: Vec<ServiceAccountName>,
+    certificate_subjects: Vec<CertificateSubject>,
 }
 
 impl Identity {
@@ -55,9 +58,11 @@ impl Identity {
         self.is_kept &= kept.is_some();
     }
 
-    /// Whether the registry is told of the password that is to follow.
-    pub(in crate::registry) fn announces_next(&self) -> bool {
-        self.entry.is_some() && self.passwords.next.is_some()
+    /// The version of the Secret with the password that is to follow, where the registry is told of exactly that one.
+    pub(in crate::registry) fn announced_next(&self) -> Option<&SourceVersion> {
+        let next = self.passwords.next.as_ref();
+        let next = next.filter(|_| self.entry.is_some() && self.jobs.is_empty());
+        next.map(|next| &next.source)
     }
 
     /// The version of the Secret whose password is in use, where it is known to be hashed.
@@ -69,6 +74,36 @@ impl Identity {
     /// When the next replaced password ends.
     pub(in crate::registry) fn next_end(&self) -> Option<Timestamp> {
         self.passwords.previous.iter().map(|previous| previous.not_after).min()
+    }
+
+    /// Takes back what its line has more than the one in force, and nothing that it has less.
+    pub(super) fn refuse_growth(&mut self, known: &IdentityEntry, refusal: &Verdict) {
+        let Some(entry) = &mut self.entry else { return };
+        let before = entry.clone();
+        entry.groups.retain(|group| known.groups.contains(group));
+        entry
+            .attributes
+            .retain(|name, values| known.attributes.get(name) == Some(values));
+        entry
+            .service_accounts
+            .retain(|account| known.service_accounts.contains(account));
+        entry
+            .certificate_subjects
+            .retain(|subject| known.certificate_subjects.contains(subject));
+        if *entry != before {
+            self.accepted = refusal.clone();
+        }
+    }
+
+    /// The line of an identity that nobody can sign in as, where its names could be taken for somebody else's without it.
+    pub(super) fn over(&self, proxies_name_people: bool) -> Option<IdentityEntry> {
+        let has_names = !self.service_accounts.is_empty() || !self.certificate_subjects.is_empty();
+        (proxies_name_people || has_names).then(|| IdentityEntry {
+            not_after: Some(Timestamp::UNIX_EPOCH),
+            service_accounts: self.service_accounts.clone(),
+            certificate_subjects: self.certificate_subjects.clone(),
+            ..IdentityEntry::guest(&self.username)
+        })
     }
 
     /// What to keep about it.
@@ -85,8 +120,8 @@ impl Identity {
 /// Judges all identities that name the Registry, by UID.
 pub(super) fn judge(snapshot: &Snapshot, state: &State, next_revision: u64) -> BTreeMap<String, Identity> {
     let holders = holders(snapshot, state);
-    let accounts = first_to_name(snapshot, service_accounts);
-    let certificates = first_to_name(snapshot, certificate_subjects);
+    let accounts = first_to_name(snapshot, service_accounts, |entry| &entry.service_accounts);
+    let certificates = first_to_name(snapshot, certificate_subjects, |entry| &entry.certificate_subjects);
     let names = Names {
         usernames: &holders,
         accounts: &accounts,
@@ -130,16 +165,33 @@ fn holders(snapshot: &Snapshot, state: &State) -> HashMap<String, String> {
     holders
 }
 
-/// Which identity, by UID, each name stands for that only one can have: the oldest that names it.
-fn first_to_name<N: Eq + Hash>(snapshot: &Snapshot, names: impl Fn(&RegistryIdentity) -> Vec<N>) -> HashMap<N, String> {
+/// Which identity, by UID, each name stands for that only one can have: the one that has it in the document in force, else the
+/// oldest that names it.
+fn first_to_name<N: Eq + Hash>(
+    snapshot: &Snapshot,
+    names: impl Fn(&RegistryIdentity) -> Vec<N>,
+    in_force: impl Fn(&IdentityEntry) -> &[N],
+) -> HashMap<N, String> {
     let mut found = HashMap::new();
-    for identity in snapshot
-        .identities
-        .iter()
-        .filter(|identity| is_home(identity, snapshot))
-    {
-        for name in names(identity) {
-            found.entry(name).or_insert_with(|| identity.uid().unwrap_or_default());
+    let identities = || {
+        let home = snapshot
+            .identities
+            .iter()
+            .filter(|identity| is_home(identity, snapshot));
+        home.map(|identity| (identity.uid().unwrap_or_default(), names(identity)))
+    };
+    if let LiveIndex::Read { content, .. } = &snapshot.index {
+        for (uid, names) in identities() {
+            let entry = content.identities.iter().find(|entry| entry.uid.as_ref() == Some(&uid));
+            let has = |name: &N| entry.is_some_and(|entry| in_force(entry).contains(name));
+            for name in names.into_iter().filter(has) {
+                found.entry(name).or_insert_with(|| uid.clone());
+            }
+        }
+    }
+    for (uid, names) in identities() {
+        for name in names {
+            found.entry(name).or_insert_with(|| uid.clone());
         }
     }
     found
@@ -150,6 +202,12 @@ struct Names<'a> {
     usernames: &'a HashMap<String, String>,
     accounts: &'a HashMap<ServiceAccountName, String>,
     certificates: &'a HashMap<CertificateSubject, String>,
+}
+
+/// Those of `names` that stand for the identity `uid`.
+fn own<N: Eq + Hash>(holders: &HashMap<N, String>, names: Vec<N>, uid: &str, is_home: bool) -> Vec<N> {
+    let is_own = |name: &N| is_home && holders.get(name).is_some_and(|holder| holder == uid);
+    names.into_iter().filter(is_own).collect()
 }
 
 impl Names<'_> {
@@ -193,14 +251,20 @@ fn judge_one(
 ) -> Identity {
     let username = username(identity);
     let is_home = is_home(identity, snapshot);
-    let holds_username = is_home && names.usernames.get(&username).is_some_and(|holder| holder == uid);
+    let holds_username = is_home
+        && check_username(&username).is_ok()
+        && names.usernames.get(&username).is_some_and(|holder| holder == uid);
     let kept = state.identities.get(uid);
     let accepted = accept(identity, &username, snapshot, names.usernames, is_home, holds_username);
     let conflict = names.conflict(identity, uid).filter(|_| accepted.is_yes());
     let accepted = conflict.unwrap_or(accepted);
+    let service_accounts = own(names.accounts, service_accounts(identity), uid, is_home);
+    let certificate_subjects = own(names.certificates, certificate_subjects(identity), uid, is_home);
     let disabled = identity.spec.disabled == Some(true);
     let passwords = if is_home {
-        passwords::judge(identity, uid, snapshot, kept)
+        let found = passwords::judge(identity, uid, snapshot, kept);
+        // What was still accepted beside the password does not come back with the identity.
+        if disabled { found.only_current() } else { found }
     } else {
         Passwords::none(Verdict::unknown(
             reasons::NOT_ALLOWED_BY_REGISTRY,
@@ -212,8 +276,6 @@ fn judge_one(
     } else {
         Vec::new()
     };
-    let service_accounts = service_accounts(identity);
-    let certificate_subjects = certificate_subjects(identity);
     let can_sign_in = passwords.current.is_some() || !service_accounts.is_empty() || !certificate_subjects.is_empty();
     let entry = (can_sign_in && accepted.is_yes() && !disabled).then(|| IdentityEntry {
         username: username.clone(),
@@ -224,8 +286,8 @@ fn judge_one(
         home: true,
         not_after: expires_at(identity),
         passwords: passwords.entries(),
-        service_accounts,
-        certificate_subjects,
+        service_accounts: service_accounts.clone(),
+        certificate_subjects: certificate_subjects.clone(),
         tokens_from: kept.and_then(|kept| kept.listed_since).unwrap_or(next_revision),
     });
     Identity {
@@ -242,6 +304,8 @@ fn judge_one(
         entry,
         jobs,
         passwords,
+        service_accounts,
+        certificate_subjects,
     }
 }
 
@@ -311,6 +375,9 @@ fn accept(
             unknown.join("`, `")
         );
         return Verdict::no(reasons::UNKNOWN_FIELD, message);
+    }
+    if let Err(why) = check_username(username) {
+        return Verdict::no(reasons::INVALID, format!("spec.username: {why}"));
     }
     if !holds_username {
         let holder = holders.get(username).and_then(|uid| {

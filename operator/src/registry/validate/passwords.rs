@@ -50,6 +50,15 @@ impl Passwords {
         }
     }
 
+    /// The one in use alone.
+    pub(super) fn only_current(self) -> Self {
+        Self {
+            next: None,
+            previous: Vec::new(),
+            ..self
+        }
+    }
+
     /// Their lines in the access document.
     pub(super) fn entries(&self) -> Vec<PasswordEntry> {
         let stored = self.current.iter().chain(&self.next).map(|stored| PasswordEntry {
@@ -100,34 +109,9 @@ pub(super) fn judge(
     };
     let namespace = identity.namespace().unwrap_or_default();
     let PasswordSource { secret, key, .. } = &source;
-    let (present, is_pending) = match snapshot.sources.get(uid) {
-        None | Some(Source::Missing) => {
-            let message = format!(
-                "Secret `{secret}` does not exist in namespace `{namespace}`; create it with the password under key `{key}`"
-            );
-            return unresolved(Verdict::no(reasons::SECRET_NOT_FOUND, message));
-        }
-        Some(Source::NotMarked) => return unresolved(not_marked(secret, &namespace)),
-        Some(Source::Foreign) => {
-            let message = format!(
-                "Secret `{secret}` exists and was not generated for this identity; choose another `spec.password.generate.secretName`"
-            );
-            return unresolved(Verdict::no(reasons::CONFLICT, message));
-        }
-        Some(Source::Present {
-            uid,
-            resource_version,
-            rotation,
-        }) => {
-            let version = SourceVersion {
-                secret: secret.clone(),
-                key: key.clone(),
-                uid: uid.clone(),
-                resource_version: resource_version.clone(),
-                form: source.form,
-            };
-            (version, rotation.is_pending)
-        }
+    let (present, is_pending) = match present(&source, snapshot.sources.get(uid), &namespace) {
+        Ok(found) => found,
+        Err(why) => return unresolved(why),
     };
     let resolved = Verdict::yes(
         reasons::RESOLVED,
@@ -148,8 +132,9 @@ pub(super) fn judge(
         }
     };
     let replaced = known.current.as_ref().filter(|before| before.hash != current.hash);
-    let previous = previous(&known.previous, replaced, &current.hash, identity, now);
-    let mut jobs = Vec::new();
+    let was_announced = known.next.as_ref().is_some_and(|next| next.hash == current.hash);
+    let previous = previous(&known.previous, replaced, &current.hash, identity, was_announced, now);
+    let (mut jobs, mut resolved) = (Vec::new(), known.resolved);
     let next = if is_pending {
         let version = SourceVersion {
             key: NEXT_KEY.to_owned(),
@@ -157,7 +142,10 @@ pub(super) fn judge(
         };
         match look(Which::Next, &version, known.next.as_ref()) {
             Found::Hash(hash) => Some(hash),
-            Found::Unusable(_) => None,
+            Found::Unusable(why) => {
+                resolved = why;
+                None
+            }
             Found::Pending(job) => {
                 jobs.push(job);
                 known.next.clone()
@@ -170,8 +158,46 @@ pub(super) fn judge(
         next: next.filter(|next| next.hash != current.hash),
         current: Some(current),
         previous,
-        resolved: known.resolved,
+        resolved,
         jobs,
+    }
+}
+
+/// The version of the Secret that there is, and whether a password that is to follow stands in it.
+fn present(
+    source: &PasswordSource<'_>,
+    found: Option<&Source>,
+    namespace: &str,
+) -> Result<(SourceVersion, bool), Verdict> {
+    let PasswordSource { secret, key, form, .. } = source;
+    match found {
+        None | Some(Source::Missing) => {
+            let message = format!(
+                "Secret `{secret}` does not exist in namespace `{namespace}`; create it with the password under key `{key}`"
+            );
+            Err(Verdict::no(reasons::SECRET_NOT_FOUND, message))
+        }
+        Some(Source::NotMarked) => Err(not_marked(secret, namespace)),
+        Some(Source::Foreign) => {
+            let message = format!(
+                "Secret `{secret}` exists and was not generated for this identity; choose another `spec.password.generate.secretName`"
+            );
+            Err(Verdict::no(reasons::CONFLICT, message))
+        }
+        Some(Source::Present {
+            uid,
+            resource_version,
+            rotation,
+        }) => {
+            let version = SourceVersion {
+                secret: secret.clone(),
+                key: key.clone(),
+                uid: uid.clone(),
+                resource_version: resource_version.clone(),
+                form: *form,
+            };
+            Ok((version, rotation.is_pending))
+        }
     }
 }
 
@@ -225,12 +251,15 @@ fn previous(
     replaced: Option<&StoredHash>,
     current: &PasswordHash,
     identity: &RegistryIdentity,
+    was_announced: bool,
     now: Timestamp,
 ) -> Vec<PreviousHash> {
-    let ended = replaced.zip(overlap(identity)).map(|(replaced, overlap)| PreviousHash {
-        hash: replaced.hash.clone(),
-        not_after: now + SignedDuration::try_from(overlap).unwrap_or(SignedDuration::ZERO),
-    });
+    let ended = replaced
+        .zip(overlap(identity, was_announced))
+        .map(|(replaced, overlap)| PreviousHash {
+            hash: replaced.hash.clone(),
+            not_after: now + SignedDuration::try_from(overlap).unwrap_or(SignedDuration::ZERO),
+        });
     ended
         .into_iter()
         .chain(before.iter().cloned())

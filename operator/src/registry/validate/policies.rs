@@ -124,7 +124,7 @@ fn without_invalid_conditions(entry: &PolicyEntry) -> PolicyEntry {
 }
 
 /// The policy as the access document has it.
-fn entry(policy: &AccessPolicy) -> PolicyEntry {
+pub(super) fn entry(policy: &AccessPolicy) -> PolicyEntry {
     PolicyEntry {
         name: policy.name_any(),
         effect: match policy.spec.effect {

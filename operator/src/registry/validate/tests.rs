@@ -709,7 +709,7 @@ fn a_rotation_announces_the_new_password_before_it_is_in_use_and_lets_the_old_on
     assert_eq!(passwords(&plan), [(HASH, None)]);
     let keys: Vec<(Which, &str)> = plan.jobs().map(|job| (job.slot.which, job.key.as_str())).collect();
     assert_eq!(keys, [(Which::Next, "nextPassword")]);
-    assert!(!plan.identities["a"].announces_next());
+    assert_eq!(plan.identities["a"].announced_next(), None);
     let mut next = hash("2");
     next.source.key = "nextPassword".into();
     next.hash = PasswordHash::parse(OTHER).unwrap();
@@ -720,7 +720,7 @@ fn a_rotation_announces_the_new_password_before_it_is_in_use_and_lets_the_old_on
     snapshot.hashes.insert(next_slot, HashResult::Hashed(next));
     let plan = validate(&snapshot, &settings());
     assert_eq!(passwords(&plan), [(HASH, None), (OTHER, None)]);
-    assert!(plan.identities["a"].announces_next());
+    assert_eq!(plan.identities["a"].announced_next().unwrap().key, "nextPassword");
     let state = state_of(plan);
     // It has taken the other's place in the Secret: until it is recognised nothing changes.
     let mut swapped = changed(&identity, &state, "3", OTHER, Rotation::default());
@@ -740,6 +740,102 @@ fn a_rotation_announces_the_new_password_before_it_is_in_use_and_lets_the_old_on
     swapped.hashes.insert(slot("a"), recognised);
     let plan = validate(&swapped, &settings());
     assert_eq!(passwords(&plan), [(OTHER, None), (HASH, Some(1000 + 600))]);
+}
+
+#[test]
+fn a_password_that_somebody_replaces_has_no_overlap_of_a_rotation_and_disabling_ends_all_but_the_last() {
+    let identity = json!({
+        "password": { "secretKeyRef": null, "generate": { "secretName": "pw", "rotation": { "interval": "720h", "overlap": "24h" } } },
+    });
+    let state = state_of(validate(
+        &snapshot().with_identity("alice", "a", identity.clone()),
+        &settings(),
+    ));
+    let edited = validate(
+        &changed(&identity, &state, "2", OTHER, Rotation::default()),
+        &settings(),
+    );
+    assert_eq!(passwords(&edited), [(OTHER, None)]);
+    // With pull secrets half a minute is left to it, and not across a time in which the identity is disabled.
+    let mut with_pull = identity.clone();
+    with_pull["pullSecrets"] = json!([{ "name": "pull" }]);
+    let edited = validate(
+        &changed(&with_pull, &state, "2", OTHER, Rotation::default()),
+        &settings(),
+    );
+    assert_eq!(passwords(&edited), [(OTHER, None), (HASH, Some(1030))]);
+    let state = state_of(edited);
+    let mut disabled = with_pull.clone();
+    disabled["disabled"] = json!(true);
+    let state = state_of(validate(
+        &changed(&disabled, &state, "2", OTHER, Rotation::default()),
+        &settings(),
+    ));
+    let again = validate(
+        &changed(&with_pull, &state, "2", OTHER, Rotation::default()),
+        &settings(),
+    );
+    assert_eq!(passwords(&again), [(OTHER, None)]);
+}
+
+#[test]
+fn a_name_that_the_registry_would_refuse_is_refused_here_and_touches_nobody_else() {
+    let snapshot = snapshot().with_identity("alice", "a", json!({})).with_identity(
+        "odd",
+        "b",
+        json!({ "username": "a\u{85}b", "serviceAccounts": [{ "name": "x" }] }),
+    );
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(plan.identities["b"].accepted.reason, reasons::INVALID);
+    assert_eq!(usernames(&plan), ["alice"]);
+    registry_config::Access::compile(plan.content).unwrap();
+}
+
+#[test]
+fn whoever_must_not_sign_in_keeps_the_names_that_guests_could_come_by() {
+    let bot = |changes: Value| {
+        let mut identity = json!({
+            "password": null, "serviceAccounts": [{ "name": "bot" }], "certificateSubjects": [{ "commonName": "bot" }],
+        });
+        merge(&mut identity, changes);
+        identity
+    };
+    for changes in [
+        json!({ "disabled": true }),
+        json!({ "expiresAt": "1970-01-01T00:00:01Z" }),
+        json!({ "misspelt": 1 }),
+    ] {
+        let plan = validate(
+            &snapshot().with_identity("builder", "a", bot(changes.clone())),
+            &settings(),
+        );
+        let [over] = plan.content.identities.as_slice() else {
+            panic!("{changes}: {:?}", plan.content.identities)
+        };
+        assert!(!over.is_in_force(snapshot().now), "{changes}");
+        assert_eq!(
+            (over.service_accounts.len(), over.certificate_subjects.len()),
+            (1, 1),
+            "{changes}"
+        );
+    }
+    // Who has a name in the document in force keeps it, whoever older names it later.
+    let newer = snapshot().with_identity("builder", "b", bot(json!({})));
+    let content = validate(&newer, &settings()).content;
+    let mut both = snapshot()
+        .with_identity("older", "a", bot(json!({})))
+        .with_identity("builder", "b", bot(json!({})));
+    both.index = LiveIndex::Read {
+        revision: 1,
+        digest: "sha256:0".into(),
+        content: Box::new(content),
+        secret: SecretVersion {
+            resource_version: Some("1".into()),
+        },
+    };
+    let plan = validate(&both, &settings());
+    assert_eq!(plan.identities["a"].accepted.reason, reasons::SERVICE_ACCOUNT_CONFLICT);
+    assert!(plan.identities["b"].accepted.is_yes());
 }
 
 #[test]

@@ -4,6 +4,8 @@
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr};
 
+use crate::pattern::Kind;
+
 /// The longest text, in bytes.
 pub(super) const MAX_LENGTH: usize = 2048;
 
@@ -16,9 +18,14 @@ const MAX_NODES: usize = 500;
 /// What is too large about `root`, if anything. Recurses as deep as the tree goes, so it needs the parser's stack.
 pub(super) fn exceeded(root: &IdedExpr) -> Option<String> {
     let (depth, nodes) = measure(root);
+    let patterns = patterns(root);
     if depth > MAX_DEPTH {
         Some(format!(
             "the expression is nested {depth} deep: at most {MAX_DEPTH} is allowed; {SPLIT}"
+        ))
+    } else if patterns > MAX_PATTERNS {
+        Some(format!(
+            "the expression has {patterns} patterns: at most {MAX_PATTERNS} are allowed; {SPLIT}"
         ))
     } else if nodes > MAX_NODES {
         Some(format!(
@@ -27,6 +34,19 @@ pub(super) fn exceeded(root: &IdedExpr) -> Option<String> {
     } else {
         None
     }
+}
+
+/// The most patterns of `matches()` and `glob()`: each is kept compiled.
+const MAX_PATTERNS: usize = 8;
+
+/// How many patterns there are.
+fn patterns(expression: &IdedExpr) -> usize {
+    let mut found = match &expression.expr {
+        Expr::Call(call) => usize::from(Kind::of_function(&call.func_name).is_some()),
+        _ => 0,
+    };
+    for_each_child(expression, &mut |child| found += patterns(child));
+    found
 }
 
 /// What to do about an expression that is too large.

@@ -77,8 +77,16 @@ pub(in crate::expression) fn parse_ip(text: &str) -> Result<IpAddr, String> {
 
 /// Reads a network.
 pub(in crate::expression) fn parse_cidr(text: &str) -> Result<IpNet, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is no network: write address and length, for example `10.0.0.0/8`"))
+    let parsed: Result<IpNet, _> = text.parse();
+    let network =
+        parsed.map_err(|_| format!("`{text}` is no network: write address and length, for example `10.0.0.0/8`"))?;
+    // Addresses are compared as those of IPv4, which no network of IPv6 contains.
+    match network {
+        IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some() => Err(format!(
+            "`{text}` is a network of IPv4 written as one of IPv6: write it as IPv4, for example `10.0.0.0/8`"
+        )),
+        network => Ok(network),
+    }
 }
 
 type Arguments<'b, 'v> = Vec<CowVal<'b, 'v>>;

@@ -296,6 +296,7 @@ fn addresses_networks_and_patterns() {
 
 #[test]
 fn what_is_written_out_wrongly_is_found_before_any_request() {
+    let many = ["request.method.matches('a')"; 9].join(" || ");
     for (source, column, part) in [
         (
             "cidr('10.0.0.0/33').containsIP('10.0.0.1')",
@@ -310,6 +311,12 @@ fn what_is_written_out_wrongly_is_found_before_any_request() {
         ("request.method.matches('a(')", 24, "unclosed group"),
         (r"request.method.matches('\\pL{500}')", 24, "too large"),
         ("request.method.matches(request.action)", 24, "written out in quotes"),
+        (
+            "cidr('::ffff:10.0.0.0/104').containsIP('10.0.0.1')",
+            6,
+            "write it as IPv4",
+        ),
+        (&many, 1, "9 patterns: at most 8"),
         (
             "request.repository.glob(identity.username + '/*')",
             25,
