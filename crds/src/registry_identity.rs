@@ -44,7 +44,7 @@ pub struct RegistryIdentitySpec {
     pub registry_ref: RegistryReference,
     /// The name to sign in with; `:` and the name `token` are not possible. Default: the object's name. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^:\x00-\x1f\x7f\u0080-\u009f]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^:\x00-\x1f\x7f-\x{9f}]+$"))]
     #[x_kube(validation = Rule::new("self != 'token'").message("`token` cannot be a username"))]
     pub username: Option<String>,
     /// What this identity is for, for people. It has no effect.

@@ -4,7 +4,7 @@
 //! `render`), writes (`apply`, `publish`), asks the Pods what they enforce (`proof`) and says what it found (`status`).
 
 pub mod api;
-pub mod cluster_issuer;
+mod cluster_issuer;
 mod context;
 pub mod controllers;
 pub mod http;
