@@ -182,15 +182,15 @@ impl Authenticator {
         client: &Client<'_>,
         snapshot: &mut Arc<Snapshot>,
     ) -> Result<Principal, Rejection> {
-        let certificate = certificate(snapshot, client);
+        let shown = certificate(snapshot, client);
         let verifier = snapshot.access().client_verifier.as_ref();
-        if certificate.is_none() && verifier.is_some_and(ClientVerifier::is_required) {
+        if shown.is_none() && verifier.is_some_and(ClientVerifier::is_required) {
             self.metrics.authentication(Authentication::BadCertificate);
             return Err(Rejection::Certificate);
         }
         let (result, counted) = match credentials {
             Credentials::None => match client.proxied_user {
-                None => match &certificate {
+                None => match &shown {
                     None => (Ok(Principal::ANONYMOUS), Authentication::Anonymous),
                     Some(certificate) => match of_certificate(snapshot, certificate) {
                         Ok(principal) => (Ok(principal), Authentication::Certificate),
@@ -225,7 +225,8 @@ impl Authenticator {
         };
         self.metrics.authentication(counted);
         result.map(|principal| Principal {
-            certificate,
+            // By the document that decides the request, which may be a newer one now.
+            certificate: certificate(snapshot, client),
             ..principal
         })
     }
@@ -260,10 +261,10 @@ impl Authenticator {
             tokio::time::sleep(self.throttle.failed(username, address)).await;
             return (Err(Rejection::Password), Authentication::BadPassword);
         };
+        self.throttle.succeeded(username, address);
         let counted = if verified.remembered {
             Authentication::RememberedPassword
         } else {
-            self.throttle.succeeded(username, address);
             Authentication::Password
         };
         let principal = Principal {

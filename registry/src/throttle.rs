@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -23,6 +23,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Throttle {
     failures: Cache<(String, Option<IpAddr>), Arc<AtomicU32>>,
+    /// Whether there was ever any.
+    has_failures: AtomicBool,
 }
 
 impl Default for Throttle {
@@ -31,13 +33,17 @@ impl Default for Throttle {
             .max_capacity(REMEMBERED)
             .time_to_idle(FORGOTTEN_AFTER)
             .build();
-        Self { failures }
+        Self {
+            failures,
+            has_failures: AtomicBool::new(false),
+        }
     }
 }
 
 impl Throttle {
     /// Notes a failure, and tells how long its answer is to be held back.
     pub fn failed(&self, username: &str, address: Option<IpAddr>) -> Duration {
+        self.has_failures.store(true, Ordering::Relaxed);
         // Names longer than any identity's would fill the memory.
         let name: String = username.chars().take(128).collect();
         let count = self.failures.get_with((name, address), Arc::default);
@@ -46,7 +52,10 @@ impl Throttle {
 
     /// Forgets the failures of a pair that has signed in.
     pub fn succeeded(&self, username: &str, address: Option<IpAddr>) {
-        self.failures.invalidate(&(username.to_owned(), address));
+        // It is asked with each request, and costs nothing where nobody has ever failed.
+        if self.has_failures.load(Ordering::Relaxed) {
+            self.failures.invalidate(&(username.to_owned(), address));
+        }
     }
 }
 

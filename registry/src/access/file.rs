@@ -57,8 +57,10 @@ pub struct Contents {
 /// Where there is any problem with the document; then all of them are listed.
 pub fn read(files: &Files, own_key: &Arc<Key>) -> Result<Contents, Error> {
     let text = read_text(&files.document)?;
-    let users = files.htpasswd.as_deref().map(read_text).transpose()?;
-    let users = users.map(|text| Htpasswd::parse(&text)).unwrap_or_default();
+    // A line that is no UTF-8 is one bad line, and a comment in any encoding is a comment.
+    let users = files.htpasswd.as_deref().map(read_bytes).transpose()?;
+    let users = users.map(|bytes| Htpasswd::parse(&String::from_utf8_lossy(&bytes)));
+    let users = users.unwrap_or_default();
     let mut bad_users: Vec<String> = users.problems.iter().map(ToString::to_string).collect();
     let parsed = parse(&text, users, &mut bad_users, own_key);
     let snapshot = parsed.map_err(|document| Error::Refused {
@@ -66,6 +68,13 @@ pub fn read(files: &Files, own_key: &Arc<Key>) -> Result<Contents, Error> {
         document,
     })?;
     Ok(Contents { snapshot, bad_users })
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {

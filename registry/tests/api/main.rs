@@ -58,4 +58,6 @@ mod token_endpoint;
 #[cfg(test)]
 mod uploads;
 #[cfg(test)]
+mod user_file;
+#[cfg(test)]
 mod wire;

@@ -86,11 +86,19 @@ impl Standalone {
 
     pub(crate) fn start_in(directory: TempDir, level: &str, format: &str) -> Self {
         let mut command = serve(directory.path());
-        command
-            .env("RUST_LOG", level)
-            .args(["--log-format", format])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.env("RUST_LOG", level).args(["--log-format", format]);
+        Self::run(directory, command)
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_with(directory: TempDir, arguments: &[&str]) -> Self {
+        let mut command = serve(directory.path());
+        command.env("RUST_LOG", "info").args(arguments);
+        Self::run(directory, command)
+    }
+
+    fn run(directory: TempDir, mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Self {
             log: copy(child.stderr.take().unwrap()),
