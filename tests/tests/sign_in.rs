@@ -1,6 +1,7 @@
 //! Ways to sign in that need no password of ours in the cluster: hashes, user files, and tokens of ServiceAccounts.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -169,7 +170,8 @@ async fn projected_token(cluster: &Cluster) -> Result<String> {
         let uid = text(&pod["metadata"]["uid"]);
         let processes = registries::processes(&uid, "wharfinger-registry")?;
         let process = processes.first().with_context(|| text(&pod["status"]))?;
-        token = fs::read_to_string(format!("/proc/{process}/root/token/token"))?;
+        let inside = Path::new("/proc").join(process.to_string()).join("root");
+        token = fs::read_to_string(inside.join("token/token"))?;
         Ok(())
     })
     .await?;
