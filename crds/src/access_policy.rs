@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::reference::{RegistryReference, TargetReference};
+use crate::reference::{OidcSubject, RegistryReference, TargetReference};
 
 /// Who may, or may not, do what in one or several Registries.
 ///
@@ -94,7 +94,7 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.identity), has(self.group), has(self.serviceAccount), has(self.any)].exists_one(given, given)").message("a subject is exactly one of `identity: alice`, `group: team-a`, `serviceAccount: {namespace: ci, name: builder}` and `any: Authenticated`")
+    validation = Rule::new("[has(self.identity), has(self.group), has(self.serviceAccount), has(self.oidcSubject), has(self.any)].exists_one(given, given)").message("a subject is exactly one of `identity: alice`, `group: team-a`, `serviceAccount: {namespace: ci, name: builder}`, `oidcSubject: {issuer: https://id.example.com, subject: 4f2a}` and `any: Authenticated`")
 )]
 pub struct Subject {
     /// A username.
@@ -108,6 +108,9 @@ pub struct Subject {
     /// A ServiceAccount whose tokens the Registry accepts, whichever identity it signs in as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountSubject>,
+    /// Somebody whom an OpenID Connect issuer of the Registry knows, whichever identity they sign in as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc_subject: Option<OidcSubject>,
     /// A class of callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any: Option<AnySubject>,

@@ -88,6 +88,8 @@ pub mod reasons {
     pub const INVALID_AUTHORITIES: &str = "InvalidAuthorities";
     /// Another identity is known by this name in certificates.
     pub const CERTIFICATE_CONFLICT: &str = "CertificateConflict";
+    /// Another identity stands for this subject of an issuer.
+    pub const OIDC_SUBJECT_CONFLICT: &str = "OidcSubjectConflict";
     /// Another identity stands for this ServiceAccount.
     pub const SERVICE_ACCOUNT_CONFLICT: &str = "ServiceAccountConflict";
     /// A Secret of the operator's cannot be written.

@@ -27,12 +27,13 @@ pub use access_policy::{
 pub use conditions::{condition_types, reasons};
 pub use manifests::{all, manifest};
 pub use marks::{annotations, labels, secret_types};
-pub use reference::{RegistryReference, SecretKeyReference, TargetReference};
+pub use reference::{OidcSubject, RegistryReference, SecretKeyReference, TargetReference};
 pub use registry::{
-    AccessStatus, AuditStream, Auth, AuthoritiesReference, Challenge, ClientCertificateMode, ClientCertificates, Cors,
-    Counts, Deletion, EmptyDirStorage, Endpoints, Expose, HtpasswdReference, Limits, Manifests, MissingReferences,
-    Monitoring, PersistentVolumeClaimStorage, Pod, Registry, RegistrySpec, RegistryStatus, Resources, Retention,
-    SecretReference, ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, Storage, Tls, Traces,
+    AccessStatus, AuditStream, Auth, Challenge, ClientCertificateMode, ClientCertificates, Cors, Counts, Deletion,
+    EmptyDirStorage, Endpoints, Expose, IdentityAdmission, Limits, Manifests, MissingReferences, Monitoring,
+    NamespaceSelection, NamespaceSelector, OidcIssuer, PersistentVolumeClaimStorage, Pod, PolicyAdmission, Registry,
+    RegistrySpec, RegistryStatus, RequiredClaim, Resources, Retention, SecretFileReference, SecretReference,
+    ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, SignatureAlgorithm, Storage, Tls, Traces,
     TrustedProxies, UploadLimits,
 };
 pub use registry_identity::{

@@ -44,3 +44,18 @@ pub struct SecretKeyReference {
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
+
+/// Names somebody whom an issuer of OpenID Connect tokens knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OidcSubject {
+    /// The URL of the issuer, exactly as its tokens have it in `iss`.
+    #[schemars(length(min = 1, max = 512))]
+    pub issuer: String,
+    /// The subject, as tokens have it in `sub`.
+    #[schemars(length(min = 1, max = 255))]
+    pub subject: String,
+    /// Fields that this version does not know; the operator refuses the object and names them.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}

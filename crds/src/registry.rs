@@ -1,7 +1,10 @@
 //! [`Registry`]: one container registry.
 
+mod admission;
+mod auth;
 mod limits;
 mod monitoring;
+mod oidc;
 
 use std::collections::BTreeMap;
 
@@ -10,8 +13,14 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+pub use admission::{IdentityAdmission, NamespaceSelection, NamespaceSelector, PolicyAdmission};
+pub use auth::{
+    Auth, Challenge, ClientCertificateMode, ClientCertificates, SecretFileReference, ServiceAccountMode,
+    ServiceAccountTokens, TrustedProxies,
+};
 pub use limits::{Limits, UploadLimits};
 pub use monitoring::{AuditStream, Monitoring, Traces};
+pub use oidc::{OidcIssuer, RequiredClaim, SignatureAlgorithm};
 
 /// A container registry: the operator runs one for each of these objects.
 ///
@@ -75,6 +84,14 @@ pub struct RegistrySpec {
     /// How clients sign in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Namespaces whose RegistryIdentities are admitted beside those of this one. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub allowed_identities: Option<Vec<IdentityAdmission>>,
+    /// Namespaces whose AccessPolicies are admitted beside those of this one. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub allowed_policies: Option<Vec<PolicyAdmission>>,
     /// Which manifests are accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifests: Option<Manifests>,
@@ -270,151 +287,6 @@ pub enum ServiceType {
     NodePort,
     /// Reachable through a load balancer of the cluster's provider as well.
     LoadBalancer,
-}
-
-/// How clients sign in.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Auth {
-    /// How long a token that a client was given is valid, `5m` to `1h`. Default `5m`. Policy is decided at each request
-    /// whatever a token says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('5m') && duration(self) <= duration('1h')").message("tokenLifetime is between `5m` and `1h`: shorter ones end pushes in their middle"))]
-    pub token_lifetime: Option<String>,
-    /// How clients are asked to sign in. Default Bearer; passwords and tokens are accepted whatever stands here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub challenge: Option<Challenge>,
-    /// The realm that a Basic challenge names, which browsers show. Default: that of the Registry's tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 200))]
-    pub basic_realm: Option<String>,
-    /// A Secret of this namespace with a user file as `htpasswd -B` writes it: each of its users can sign in, beside the
-    /// RegistryIdentities, which come first where a name stands in both. The Secret carries the label
-    /// `wharfinger.dev/credential: "true"`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub htpasswd_secret_ref: Option<HtpasswdReference>,
-    /// Tokens of the cluster's ServiceAccounts. Default: accepted, from the ServiceAccounts that a RegistryIdentity names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_account_tokens: Option<ServiceAccountTokens>,
-    /// Certificates of clients. Needs `tls`. Default: clients are asked for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_certificates: Option<ClientCertificates>,
-    /// Networks that clients may come from, such as `10.0.0.0/8`; others are answered with 403 whoever they are. Default: from
-    /// everywhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
-    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))").message("allowedSourceRanges are networks, for example `10.0.0.0/8`"))]
-    pub allowed_source_ranges: Option<Vec<String>>,
-    /// Proxies in front of the registry whose word about clients counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trusted_proxies: Option<TrustedProxies>,
-}
-
-/// How clients are asked to sign in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub enum Challenge {
-    /// With the token protocol of registries.
-    Bearer,
-    /// With the password at each request, as browsers do.
-    Basic,
-}
-
-/// Names the Secret with a user file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HtpasswdReference {
-    /// Name of the Secret.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
-    pub name: String,
-    /// Key within the Secret. Default `htpasswd`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub key: Option<String>,
-}
-
-/// Which certificates of clients are believed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ClientCertificates {
-    /// A Secret of this namespace with the certificates of the authorities, in PEM: of type `kubernetes.io/tls`, as
-    /// cert-manager makes them, or with the label `wharfinger.dev/credential: "true"`. A change is in force within a second.
-    pub authorities_secret_ref: AuthoritiesReference,
-    /// Whether clients must have a certificate: Optional (default) or Required, where a handshake without one fails.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<ClientCertificateMode>,
-}
-
-/// Whether clients must have a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub enum ClientCertificateMode {
-    /// They may.
-    Optional,
-    /// A handshake without one fails.
-    Required,
-}
-
-/// Names the Secret with the certificates of authorities.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AuthoritiesReference {
-    /// Name of the Secret.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
-    pub name: String,
-    /// Key within the Secret. Default `ca.crt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub key: Option<String>,
-}
-
-/// Which tokens of the cluster's ServiceAccounts are accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceAccountTokens {
-    /// Whether any is. Default Enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<ServiceAccountMode>,
-    /// The audience that a token must be for. Default `wharfinger.dev/<namespace>/<name>` of this Registry, so that a token for
-    /// one registry, or for the API server, opens no other.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub audience: Option<String>,
-    /// Namespaces whose ServiceAccounts sign in without a RegistryIdentity, as `system:serviceaccount:<namespace>:<name>` in
-    /// the group `system:serviceaccounts:<namespace>`. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63)))]
-    pub namespaces: Option<Vec<String>>,
-}
-
-/// Whether tokens of ServiceAccounts are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub enum ServiceAccountMode {
-    /// They are.
-    Enabled,
-    /// None is.
-    Disabled,
-}
-
-/// Proxies in front of the registry whose word about clients counts: `X-Forwarded-For`, `X-Forwarded-Proto`,
-/// `X-Forwarded-Host` and `X-Forwarded-Port`. From everybody else these headers are ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TrustedProxies {
-    /// Their networks, such as `10.0.0.0/8`; one address is `192.0.2.1/32`.
-    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
-    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))").message("cidrs are networks, for example `10.0.0.0/8`"))]
-    pub cidrs: Vec<String>,
-    /// A header in which they name who has signed in with them, such as `X-Forwarded-User`. That is who the caller is then,
-    /// with the groups and attributes of the RegistryIdentity of that name where there is one. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9-]+$"))]
-    pub user_header: Option<String>,
 }
 
 /// Which manifests are accepted.

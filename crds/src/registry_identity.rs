@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::reference::{RegistryReference, SecretKeyReference};
+use crate::reference::{OidcSubject, RegistryReference, SecretKeyReference};
 
 /// Somebody who may sign in to a Registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -30,14 +30,16 @@ use crate::reference::{RegistryReference, SecretKeyReference};
     printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
     printcolumn(name = "Description", type_ = "string", json_path = ".spec.description", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("has(self.spec.username) || (self.metadata.name != 'token' && size(self.metadata.name) <= 128)").message("the name of this object cannot be a username; set `spec.username`, for example `username: alice`")
+    validation = Rule::new("has(self.spec.username) || (has(self.spec.generateUsername) && self.spec.generateUsername) || (self.metadata.name != 'token' && size(self.metadata.name) <= 128)").message("the name of this object cannot be a username; set `spec.username`, for example `username: alice`")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.password) || has(self.serviceAccounts) || has(self.certificateSubjects)").message("give at least one way to sign in: `password: {generate: {}}`, `serviceAccounts: [{name: builder}]` or `certificateSubjects: [{commonName: builder}]`"),
+    validation = Rule::new("has(self.password) || has(self.serviceAccounts) || has(self.oidcSubjects) || has(self.certificateSubjects)").message("give at least one way to sign in: `password: {generate: {}}`, `serviceAccounts: [{name: builder}]`, `oidcSubjects: [{issuer: https://id.example.com, subject: 4f2a}]` or `certificateSubjects: [{commonName: builder}]`"),
     validation = Rule::new("!has(self.pullSecrets) || (has(self.password) && !has(self.password.hashSecretKeyRef))").message("a pull secret holds the password itself, so it needs `password.generate` or `password.secretKeyRef`"),
     validation = Rule::new("self.registryRef == oldSelf.registryRef").message("registryRef cannot be changed; delete the identity and make another"),
-    validation = Rule::new("has(self.username) == has(oldSelf.username) && (!has(self.username) || self.username == oldSelf.username)").message("username cannot be changed; delete the identity and make another")
+    validation = Rule::new("has(self.username) == has(oldSelf.username) && (!has(self.username) || self.username == oldSelf.username)").message("username cannot be changed; delete the identity and make another"),
+    validation = Rule::new("(has(self.generateUsername) && self.generateUsername) == (has(oldSelf.generateUsername) && oldSelf.generateUsername)").message("generateUsername cannot be changed; delete the identity and make another"),
+    validation = Rule::new("!has(self.username) || !has(self.generateUsername) || !self.generateUsername").message("give either `username: alice` or `generateUsername: true`")
 )]
 pub struct RegistryIdentitySpec {
     /// The Registry to sign in to. Cannot be changed.
@@ -47,6 +49,10 @@ pub struct RegistryIdentitySpec {
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^:\x00-\x1f\x7f-\x{9f}]+$"))]
     #[x_kube(validation = Rule::new("self != 'token'").message("`token` cannot be a username"))]
     pub username: Option<String>,
+    /// Whether the name to sign in with is made up: twelve lower-case letters and digits, which stand in the status and in the Secrets that the
+    /// operator makes, and always the same for an object of this name. Default false. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generate_username: Option<bool>,
     /// What this identity is for, for people. It has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 500))]
@@ -67,6 +73,10 @@ pub struct RegistryIdentitySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub service_accounts: Option<Vec<ServiceAccountReference>>,
+    /// Subjects of OpenID Connect tokens that sign in as this identity, where the Registry accepts tokens of their issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub oidc_subjects: Option<Vec<OidcSubject>>,
     /// Names in certificates of clients who are this identity, where the Registry believes their authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]

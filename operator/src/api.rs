@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use kube::api::PostParams;
+
 /// Longest that one call may take; the client's own retries count.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -30,6 +32,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the API server says to whoever wrote too late, said before anything is written.
+    pub fn conflict(what: impl Into<String>, why: &str) -> Self {
+        Self::Call {
+            what: what.into(),
+            source: Box::new(kube::Error::Api(
+                kube::core::Status::failure(why, "Conflict").with_code(409).boxed(),
+            )),
+        }
+    }
+
     /// Whether somebody else wrote the object first.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(kube::core::Status::is_conflict)
@@ -94,6 +106,14 @@ pub async fn find<T>(
     get: impl Future<Output = Result<Option<T>, kube::Error>>,
 ) -> Result<Option<T>, Error> {
     call(what, get).await
+}
+
+/// How the operator makes and replaces objects: what it writes is its own.
+pub fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
 }
 
 /// An error and its causes in one line, for logs.

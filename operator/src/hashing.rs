@@ -264,10 +264,18 @@ fn password_of(secret: Secret, key: &str) -> Result<Zeroizing<Vec<u8>>, Verdict>
 /// The verdict on a Secret whose owner has not agreed to its use.
 pub(crate) fn not_marked(secret: &str, namespace: &str) -> Verdict {
     let message = format!(
-        "Secret `{secret}` is not marked as a password for identities; its owner agrees with: kubectl label secret {secret} --namespace {namespace} {}=true",
-        labels::CREDENTIAL
+        "Secret `{secret}` is not marked as a password for identities; {}",
+        how_to_agree(secret, namespace)
     );
     Verdict::no(reasons::SECRET_NOT_MARKED, message)
+}
+
+/// What the owner of a Secret does to agree to its use; this ends the message about one that is not marked.
+pub(crate) fn how_to_agree(secret: &str, namespace: &str) -> String {
+    format!(
+        "its owner agrees with: kubectl label secret {secret} --namespace {namespace} {}=true",
+        labels::CREDENTIAL
+    )
 }
 
 /// A hash in force that the password verifies against, else a new one; `None` where the password cannot be hashed.

@@ -4,16 +4,18 @@
 //! `render`), writes (`apply`, `publish`), asks the Pods what they enforce (`proof`) and says what it found (`status`).
 
 pub mod api;
-mod cluster_issuer;
-mod context;
 pub mod controllers;
 pub mod http;
 pub mod leader;
 pub mod metrics;
 pub mod settings;
 
+pub use registry::preview;
+
 mod access_policy;
+mod cluster_issuer;
 mod conditions;
+mod context;
 mod hashing;
 mod names;
 mod outcome;
@@ -21,6 +23,8 @@ mod password_source;
 mod prune;
 mod registry;
 mod registry_identity;
+mod shards;
 mod state;
+mod state_shards;
 mod stores;
 mod unknown_fields;

@@ -99,4 +99,9 @@ impl<'a> PasswordSource<'a> {
             generate: Some(generate),
         })
     }
+
+    /// The source of a password that the operator makes; `None` where it makes none for this identity.
+    pub(crate) fn generated(identity: &'a RegistryIdentity) -> Option<Self> {
+        Self::of(identity).filter(|source| source.generate.is_some())
+    }
 }

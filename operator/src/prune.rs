@@ -22,7 +22,10 @@ pub(crate) async fn run(context: &Arc<Context>) {
     loop {
         let _ = tokio::time::timeout(PERIOD, context.queues.prune.notified()).await;
         forget(context);
-        for secret in context.stores.own_secrets.state() {
+        let mut secrets = context.stores.own_secrets.state();
+        // By name a state comes before its shards, which wait until it is gone.
+        secrets.sort_unstable_by_key(|secret| (secret.namespace(), secret.name_any()));
+        for secret in secrets {
             if let Err(error) = prune(context, &secret).await {
                 tracing::warn!(
                     secret = secret.name_any(),
@@ -56,6 +59,14 @@ fn forget(context: &Context) {
     context.hashing.retain(|identity| identities.contains(identity));
 }
 
+/// Whether there is a Secret that may list shards of a Registry's state.
+async fn has_state(context: &Context, namespace: &str, registry: &str) -> Result<bool, api::Error> {
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let list = names::state_secret(registry);
+    let found = api::find(format!("read Secret `{list}`"), secrets.get_metadata_opt(&list)).await?;
+    Ok(found.is_some())
+}
+
 async fn prune(context: &Context, secret: &PartialObjectMeta<Secret>) -> Result<(), api::Error> {
     let (name, namespace) = (secret.name_any(), secret.namespace().unwrap_or_default());
     let Some(registry) = secret.labels().get(labels::REGISTRY) else {
@@ -74,7 +85,11 @@ async fn prune(context: &Context, secret: &PartialObjectMeta<Secret>) -> Result<
             )
             .await?
             .is_none()
-    } else if name == names::state_secret(registry) {
+    } else if name == names::state_secret(registry) || names::is_state_shard(registry, &name) {
+        // A Registry that is made again meanwhile finds its state whole or not at all.
+        if name != names::state_secret(registry) && has_state(context, &namespace, registry).await? {
+            return Ok(());
+        }
         let known = context
             .stores
             .registries

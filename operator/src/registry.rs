@@ -1,7 +1,9 @@
 //! One pass over a Registry: snapshot, validate, render, apply, publish, proof, status.
 
+pub(crate) mod admission;
 pub(crate) mod apply;
 pub(crate) mod elsewhere;
+pub mod preview;
 pub(crate) mod proof;
 pub(crate) mod render;
 
@@ -11,6 +13,7 @@ mod publish;
 mod pull_secrets;
 mod snapshot;
 mod status;
+mod tidy;
 mod validate;
 
 use std::collections::HashMap;
@@ -82,6 +85,8 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
             let publication = publish::publish(&context, &snapshot, state, &plan).await?;
             if publication.was_written() {
                 note_publication(&context, &reference);
+            } else {
+                tidy::tidy(&context, &snapshot).await;
             }
             let application = match &plan.workload {
                 Ok(_) if plan.waits_for_certificate => Application::default(),

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::api;
 use crate::conditions::conditions;
 use crate::context::Context;
+use crate::names;
 use crate::outcome::{IdentityOutcome, Verdict};
 use crate::registry::write_status;
 use crate::stores::registry_of;
@@ -77,7 +78,7 @@ fn without_registry(identity: &RegistryIdentity) -> IdentityOutcome {
     let missing = Verdict::no(reasons::REGISTRY_NOT_FOUND, message);
     IdentityOutcome {
         generation: identity.metadata.generation,
-        username: identity.spec.username.clone().unwrap_or_else(|| identity.name_any()),
+        username: names::username(identity),
         resolved: Verdict::unknown(reasons::REGISTRY_NOT_FOUND, "not looked at without a Registry"),
         programmed: Verdict::no(reasons::REGISTRY_NOT_FOUND, "there is no Registry to enforce this"),
         accepted: missing,

@@ -9,16 +9,14 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use registry_config::{PasswordHash, PolicyEntry, TokenKey};
+use registry_config::{MAX_PACKED_BYTES, PasswordHash, PolicyEntry, Slot, TokenKey};
 use serde::{Deserialize, Serialize};
 
 use crate::password_source::SecretForm;
+use crate::state_shards::List;
 
 /// Key of the state within its Secret: JSON, compressed with gzip.
 pub(crate) const STATE_KEY: &str = "state";
-
-/// The most that the compressed state may weigh; a Secret as a whole is limited to 1 MiB.
-pub(crate) const MAX_STATE_BYTES: usize = 1000 * 1024;
 
 /// The version of the state's format that this build writes and reads.
 const FORMAT_VERSION: u32 = 1;
@@ -32,8 +30,14 @@ pub(crate) struct State {
     pub(crate) installation: String,
     /// The revision that was published last, or was about to be.
     pub(crate) revision: u64,
-    /// The keys that sign tokens.
+    /// The keys of tokens: the first signs, all verify.
     pub(crate) keys: Vec<TokenKey>,
+    /// When each key did what, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) key_times: BTreeMap<String, KeyTimes>,
+    /// The revision under which refresh tokens were given for the first time; absent where none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refresh_from: Option<u64>,
     /// Which identity, by UID, has a username.
     #[serde(default)]
     pub(crate) usernames: BTreeMap<String, String>,
@@ -46,6 +50,18 @@ pub(crate) struct State {
     /// The last accepted form of policies, by UID.
     #[serde(default)]
     pub(crate) policies: BTreeMap<String, PolicyState>,
+}
+
+/// What became of a key of tokens, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KeyTimes {
+    /// Since when it signs; absent while it only verifies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signs_since: Option<jiff::Timestamp>,
+    /// When another took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced: Option<jiff::Timestamp>,
 }
 
 /// What is kept about an identity.
@@ -114,6 +130,7 @@ pub(crate) struct PolicyState {
 }
 
 /// The state as a pass found it.
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a pass")]
 #[derive(Debug, Clone)]
 pub(crate) enum LiveState {
     /// There is none yet.
@@ -131,9 +148,13 @@ pub(crate) enum LiveState {
 }
 
 /// The version of a Secret that a write must replace, and no other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SecretVersion {
     pub(crate) resource_version: Option<String>,
+    /// Where its shards are, where it is the index of an access document that has any.
+    pub(crate) slot: Option<Slot>,
+    /// The names of its shards, where it is a state that has any.
+    pub(crate) shards: Vec<String>,
 }
 
 impl State {
@@ -144,6 +165,8 @@ impl State {
             installation: installation.to_owned(),
             revision: 0,
             keys: vec![key],
+            key_times: BTreeMap::new(),
+            refresh_from: None,
             usernames: BTreeMap::new(),
             identities: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -161,9 +184,9 @@ impl State {
 
     /// How many bytes the packed state has, where those are too many.
     pub(crate) fn excess(&self) -> Option<usize> {
-        let is_small = serde_json::to_vec(self).is_ok_and(|json| json.len() <= MAX_STATE_BYTES);
+        let is_small = serde_json::to_vec(self).is_ok_and(|json| json.len() <= MAX_PACKED_BYTES);
         let packed = (!is_small).then(|| self.pack().ok()).flatten()?;
-        (packed.len() > MAX_STATE_BYTES).then_some(packed.len())
+        (packed.len() > MAX_PACKED_BYTES).then_some(packed.len())
     }
 
     fn unpack(packed: &[u8]) -> Result<Self, String> {
@@ -183,23 +206,42 @@ impl State {
     }
 }
 
+/// A state in shards.
+pub(crate) struct Outside {
+    pub(crate) list: List,
+    /// What they hold together, or why that is not what is listed.
+    pub(crate) packed: Result<Vec<u8>, String>,
+}
+
 impl LiveState {
-    /// Reads the state from its Secret.
-    pub(crate) fn read(secret: Option<&Secret>, installation: &str) -> Self {
+    /// Reads the state from its Secret, or from what its shards hold together.
+    pub(crate) fn read(secret: Option<&Secret>, outside: Option<Outside>, installation: &str) -> Self {
         let Some(secret) = secret else { return Self::Absent };
-        let Some(packed) = secret.data.as_ref().and_then(|data| data.get(STATE_KEY)) else {
-            return Self::Unreadable {
-                why: format!("it has no key `{STATE_KEY}`"),
+        let heir = secret.annotations().get(annotations::HAND_OVER_TO);
+        let is_ours = |manager: &str| manager == installation || heir.map(String::as_str) == Some(installation);
+        if let Some(Outside { list, .. }) = &outside
+            && !is_ours(&list.installation)
+        {
+            return Self::Foreign {
+                installation: list.installation.clone(),
             };
+        }
+        let inside = || secret.data.as_ref()?.get(STATE_KEY).map(|packed| packed.0.clone());
+        let shards = outside
+            .as_ref()
+            .map(|outside| outside.list.secrets())
+            .unwrap_or_default();
+        let packed = match outside {
+            Some(outside) => outside.packed,
+            None => inside().ok_or_else(|| format!("it has no key `{STATE_KEY}`")),
         };
-        let mut state = match State::unpack(&packed.0) {
+        let mut state = match packed.and_then(|packed| State::unpack(&packed)) {
             Ok(state) => state,
             Err(why) => return Self::Unreadable { why },
         };
         let taken_over = state.installation != installation;
         if taken_over {
-            let heir = secret.annotations().get(annotations::HAND_OVER_TO);
-            if heir.map(String::as_str) != Some(installation) {
+            if !is_ours(&state.installation) {
                 return Self::Foreign {
                     installation: state.installation,
                 };
@@ -208,6 +250,8 @@ impl LiveState {
         }
         let secret = SecretVersion {
             resource_version: secret.resource_version(),
+            slot: None,
+            shards,
         };
         Self::Ours {
             state,
@@ -239,6 +283,7 @@ mod tests {
             TokenKey {
                 kid: "k".into(),
                 private_key: "p".into(),
+                refresh_only: false,
             },
         )
     }
@@ -247,16 +292,16 @@ mod tests {
     fn another_installation_takes_over_only_where_the_secret_says_so() {
         let mut stored = secret(&state());
         assert!(
-            matches!(LiveState::read(Some(&stored), "a/one"), LiveState::Ours { state: read, taken_over: false, .. } if read == state())
+            matches!(LiveState::read(Some(&stored), None, "a/one"), LiveState::Ours { state: read, taken_over: false, .. } if read == state())
         );
         assert!(
-            matches!(LiveState::read(Some(&stored), "b/two"), LiveState::Foreign { installation } if installation == "a/one")
+            matches!(LiveState::read(Some(&stored), None, "b/two"), LiveState::Foreign { installation } if installation == "a/one")
         );
         stored
             .annotations_mut()
             .insert(annotations::HAND_OVER_TO.into(), "b/two".into());
         assert!(
-            matches!(LiveState::read(Some(&stored), "b/two"), LiveState::Ours { state, taken_over: true, .. } if state.installation == "b/two")
+            matches!(LiveState::read(Some(&stored), None, "b/two"), LiveState::Ours { state, taken_over: true, .. } if state.installation == "b/two")
         );
     }
 
@@ -268,14 +313,14 @@ mod tests {
             ByteString(b"garbage".to_vec()),
         )]));
         assert!(matches!(
-            LiveState::read(Some(&stored), "a/one"),
+            LiveState::read(Some(&stored), None, "a/one"),
             LiveState::Unreadable { .. }
         ));
         stored.data = None;
         assert!(matches!(
-            LiveState::read(Some(&stored), "a/one"),
+            LiveState::read(Some(&stored), None, "a/one"),
             LiveState::Unreadable { .. }
         ));
-        assert!(matches!(LiveState::read(None, "a/one"), LiveState::Absent));
+        assert!(matches!(LiveState::read(None, None, "a/one"), LiveState::Absent));
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crds::{AccessPolicy, AuthoritiesReference, HtpasswdReference, Registry, RegistryIdentity, labels, secret_types};
+use crds::{AccessPolicy, Registry, RegistryIdentity, SecretFileReference, labels, secret_types};
 use futures::{StreamExt, channel::mpsc};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
@@ -42,6 +42,8 @@ pub(crate) struct Stores {
     pub(crate) owned: BTreeMap<&'static str, Store<DynamicObject>>,
     pub(crate) pods: Store<Pod>,
     pub(crate) replica_sets: Store<ReplicaSet>,
+    /// Namespaces, whose labels may admit what is in them.
+    pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
 }
 
 /// The queues of the three controllers and of pruning.
@@ -91,20 +93,27 @@ pub(crate) fn registries_of(policy: &AccessPolicy) -> impl Iterator<Item = Objec
 }
 
 /// The Secret with the user file of a Registry.
-pub(crate) fn user_file(registry: &Registry) -> Option<&HtpasswdReference> {
+pub(crate) fn user_file(registry: &Registry) -> Option<&SecretFileReference> {
     registry.spec.auth.as_ref()?.htpasswd_secret_ref.as_ref()
 }
 
 /// The Secret with the authorities of clients' certificates.
-pub(crate) fn authorities_secret(registry: &Registry) -> Option<&AuthoritiesReference> {
+pub(crate) fn authorities_secret(registry: &Registry) -> Option<&SecretFileReference> {
     let settings = registry.spec.auth.as_ref()?.client_certificates.as_ref()?;
     Some(&settings.authorities_secret_ref)
+}
+
+/// The Secrets with the authorities of issuers of OpenID Connect tokens, by the name of the issuer.
+pub(crate) fn issuer_authorities(registry: &Registry) -> impl Iterator<Item = (&str, &SecretFileReference)> {
+    let issuers = registry.spec.auth.iter().flat_map(|auth| auth.oidc.iter().flatten());
+    issuers.filter_map(|issuer| Some((issuer.name.as_str(), issuer.authorities_secret_ref.as_ref()?)))
 }
 
 /// Whether a Registry reads a Secret of this name, apart from its own certificate.
 fn reads(registry: &Registry, name: &str) -> bool {
     user_file(registry).is_some_and(|file| file.name == name)
         || authorities_secret(registry).is_some_and(|reference| reference.name == name)
+        || issuer_authorities(registry).any(|(_, reference)| reference.name == name)
 }
 
 /// The writing ends of all stores.
@@ -119,6 +128,7 @@ struct Writers {
     owned: Vec<(ApiResource, Writer<DynamicObject>)>,
     pods: Writer<Pod>,
     replica_sets: Writer<ReplicaSet>,
+    namespaces: Writer<PartialObjectMeta<Namespace>>,
 }
 
 impl Stores {
@@ -142,12 +152,14 @@ impl Stores {
             owned,
             pods,
             replica_sets,
+            namespaces,
         } = writers;
         watches.api(registries, identities, policies);
         watches.credentials(labelled, typed);
         watches.certificates(certificates);
+        watches.namespaces(namespaces);
         // A deletion of one of these is repaired, so it matters just like a change.
-        watches.belongings("the operator's Secrets", Api::all(client.clone()), own_secrets);
+        watches.own_secrets(own_secrets);
         watches.belongings("Pods", Api::all(client.clone()), pods);
         watches.belongings("ReplicaSets", Api::all(client.clone()), replica_sets);
         for (resource, writer) in owned {
@@ -166,6 +178,7 @@ impl Stores {
         let (own_secrets, own_secret_writer) = reflector::store();
         let (pods, pod_writer) = reflector::store();
         let (replica_sets, replica_set_writer) = reflector::store();
+        let (namespaces, namespace_writer) = reflector::store();
         let mut owned = BTreeMap::new();
         let mut owned_writers = Vec::new();
         for kind in KINDS {
@@ -184,6 +197,7 @@ impl Stores {
             owned: owned_writers,
             pods: pod_writer,
             replica_sets: replica_set_writer,
+            namespaces: namespace_writer,
         };
         let stores = Self {
             registries,
@@ -196,6 +210,7 @@ impl Stores {
             owned,
             pods,
             replica_sets,
+            namespaces,
         };
         (stores, writers)
     }
@@ -242,6 +257,7 @@ impl Stores {
         self.own_secrets.wait_until_ready().await?;
         self.pods.wait_until_ready().await?;
         self.replica_sets.wait_until_ready().await?;
+        self.namespaces.wait_until_ready().await?;
         for store in self.owned.values() {
             store.wait_until_ready().await?;
         }
@@ -355,6 +371,45 @@ impl Watches {
             "certificates",
             Api::all(self.client.clone()),
             by_type,
+            writer,
+            on_change,
+        );
+    }
+
+    /// Namespaces: a label may admit, or shut out, everybody in one.
+    fn namespaces(&self, writer: Writer<PartialObjectMeta<Namespace>>) {
+        let (queues, stores) = (self.queues.clone(), self.stores.clone());
+        let on_change = move |_: &PartialObjectMeta<Namespace>, _: bool| {
+            let Some(stores) = stores.upgrade() else { return };
+            let admits = |registry: &Registry| {
+                registry.spec.allowed_identities.is_some() || registry.spec.allowed_policies.is_some()
+            };
+            for registry in stores.registries.state_filter(admits) {
+                queues.registry(ObjectRef::from_obj(registry.as_ref()));
+            }
+        };
+        self.start("Namespaces", Api::all(self.client.clone()), config(), writer, on_change);
+    }
+
+    /// The operator's own Secrets: those of a Registry stand beside it, those of an identity beside that.
+    fn own_secrets(&self, writer: Writer<PartialObjectMeta<Secret>>) {
+        let (queues, stores) = (self.queues.clone(), self.stores.clone());
+        let on_change = move |secret: &PartialObjectMeta<Secret>, _: bool| {
+            let Some(stores) = stores.upgrade() else { return };
+            let namespace = secret.namespace().unwrap_or_default();
+            let identity = secret.labels().get(labels::IDENTITY);
+            let identity = identity.and_then(|name| stores.identities.get(&ObjectRef::new(name).within(&namespace)));
+            let registry = match (identity, secret.labels().get(labels::REGISTRY)) {
+                (Some(identity), _) => registry_of(&identity),
+                (None, Some(registry)) => ObjectRef::new(registry).within(&namespace),
+                (None, None) => return,
+            };
+            queues.registry(registry);
+        };
+        self.start(
+            "the operator's Secrets",
+            Api::all(self.client.clone()),
+            config().labels(labels::REGISTRY),
             writer,
             on_change,
         );

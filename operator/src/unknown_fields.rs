@@ -22,6 +22,13 @@ pub(crate) fn in_policy(spec: &AccessPolicySpec) -> Vec<String> {
                 &mut paths,
             );
         }
+        if let Some(found) = &subject.oidc_subject {
+            note(
+                &format!("spec.subjects[{index}].oidcSubject"),
+                &found.unknown,
+                &mut paths,
+            );
+        }
     }
     for (index, rule) in spec.rules.iter().enumerate() {
         note(&format!("spec.rules[{index}]"), &rule.unknown, &mut paths);
@@ -51,6 +58,9 @@ pub(crate) fn in_identity(spec: &RegistryIdentitySpec) -> Vec<String> {
     }
     for (index, account) in spec.service_accounts.iter().flatten().enumerate() {
         note(&format!("spec.serviceAccounts[{index}]"), &account.unknown, &mut paths);
+    }
+    for (index, subject) in spec.oidc_subjects.iter().flatten().enumerate() {
+        note(&format!("spec.oidcSubjects[{index}]"), &subject.unknown, &mut paths);
     }
     for (index, subject) in spec.certificate_subjects.iter().flatten().enumerate() {
         note(

@@ -7,17 +7,18 @@ mod saved;
 pub mod secret;
 mod state;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use registry_config::{Access, AccessIndex, DocumentError, IdentityEntry, Problem, digest_of};
+use registry_config::{Access, AccessIndex, DocumentError, IdentityEntry, OidcIssuer, Problem, digest_of};
 use registry_policy::{Caller, Identity};
 
 pub use state::{Current, InForce, Refused, Status};
 
 use crate::authenticate::Principal;
 use crate::cors::Cors;
-use crate::token::{Key, Keys, ServiceAccountIssuer};
+use crate::token::{ForeignKeys, Key, Keys, ServiceAccountIssuer};
 
 /// An access document that passed every check, with its token keys ready for use. It never changes.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Snapshot {
     keys: Keys,
     cors: Option<Cors>,
     service_accounts: Option<ServiceAccountIssuer>,
+    /// The keys of issuers that stand in the document, by the issuer.
+    issuer_keys: HashMap<String, ForeignKeys>,
 }
 
 impl Snapshot {
@@ -45,6 +48,7 @@ impl Snapshot {
             revision: index.revision,
             digest,
             service_accounts: access.content.service_accounts.as_ref().map(ServiceAccountIssuer::new),
+            issuer_keys: inline_keys(&access)?,
             access,
             keys,
             cors,
@@ -71,6 +75,11 @@ impl Snapshot {
         self.service_accounts.as_ref()
     }
 
+    /// The keys of an issuer of OpenID Connect tokens, where they stand in the document.
+    pub(crate) fn issuer_keys(&self, issuer: &OidcIssuer) -> Option<&ForeignKeys> {
+        self.issuer_keys.get(&issuer.issuer)
+    }
+
     /// What browsers are told about pages of other origins.
     pub(crate) fn cors(&self) -> Option<&Cors> {
         self.cors.as_ref()
@@ -80,6 +89,21 @@ impl Snapshot {
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
+}
+
+fn inline_keys(access: &Access) -> Result<HashMap<String, ForeignKeys>, DocumentError> {
+    let mut found = HashMap::new();
+    for (index, issuer) in access.content.oidc.iter().enumerate() {
+        let Some(jwks) = &issuer.jwks else { continue };
+        let keys = ForeignKeys::of(jwks);
+        if keys.is_empty() {
+            let message = "it has no key that verifies signatures with an algorithm that is known";
+            let problem = Problem::new(format!("oidc[{index}].jwks"), message);
+            return Err(DocumentError::Invalid(vec![problem]));
+        }
+        found.insert(issuer.issuer.clone(), keys);
+    }
+    Ok(found)
 }
 
 /// The facts about an identity that policies may use.
@@ -96,16 +120,14 @@ pub(crate) fn caller<'a>(
         attributes: Some(&entry.attributes),
         home: entry.home,
     });
+    let vouched = principal.vouched.as_deref();
     Caller {
         identity,
         client_ip,
         at,
         certificate: principal.certificate.as_deref().map(|certificate| &certificate.facts),
-        service_account: principal
-            .vouched
-            .as_deref()
-            .and_then(|vouched| vouched.service_account.as_ref()),
-        ..Caller::default()
+        oidc: vouched.and_then(|vouched| vouched.oidc.as_ref()),
+        service_account: vouched.and_then(|vouched| vouched.service_account.as_ref()),
     }
 }
 

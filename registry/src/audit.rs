@@ -47,6 +47,9 @@ pub(crate) struct Entry<'r> {
     pub(crate) identity: Option<&'r str>,
     /// `password`, `token`, or nothing.
     pub(crate) proof: &'static str,
+    /// Why credentials were not accepted; absent where they were, and where there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rejected: Option<&'r str>,
     pub(crate) method: &'r str,
     pub(crate) action: &'static str,
     pub(crate) repository: Option<&'r str>,

@@ -10,8 +10,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use registry_config::{AccountHolder, ClientCertificate, ClientVerifier, IdentityEntry};
-use registry_policy::ServiceAccount;
+use registry_config::{ClientCertificate, ClientVerifier, IdentityEntry, OidcProvider, TokenHolder};
+use registry_policy::{Oidc, ServiceAccount};
 use zeroize::Zeroizing;
 
 use crate::access::{Current, Snapshot};
@@ -19,7 +19,9 @@ use crate::client::Client;
 use crate::metrics::{Authentication, Metrics};
 use crate::password::Passwords;
 use crate::throttle::Throttle;
-use crate::token::{Claims, ServiceAccounts, TokenError, Tokens, claimed_issuer};
+use crate::token::{
+    Claims, OidcTokens, ServiceAccountIssuer, ServiceAccounts, TokenError, Tokens, claimed_issuer, refresh,
+};
 
 /// How long a request waits for an access document that its token was made under and that is not here yet.
 const DOCUMENT_WAIT: Duration = Duration::from_secs(1);
@@ -43,6 +45,8 @@ pub enum Credentials {
     },
     /// A token (RFC 6750).
     Bearer(Zeroizing<String>),
+    /// A refresh token, which the token endpoint alone takes.
+    Refresh(Zeroizing<String>),
     /// Something that cannot be read, or more than one thing.
     Unreadable,
 }
@@ -77,6 +81,8 @@ pub struct Vouched {
     pub identity: Option<IdentityEntry>,
     /// The ServiceAccount that a token was about.
     pub service_account: Option<ServiceAccount>,
+    /// What an OpenID Connect token said.
+    pub oidc: Option<Oidc>,
 }
 
 /// How a principal has shown who it is.
@@ -86,9 +92,18 @@ pub enum Proof {
     Nothing,
     /// By a password; the name of the credential, as tokens give it.
     Password(String),
-    /// By a token of a ServiceAccount, which ends at that instant, in seconds since 1970.
-    Account {
-        /// The instant.
+    /// By a refresh token.
+    Refresh {
+        /// The name of the password that it was given for.
+        credential: String,
+        /// When it ends, in seconds since 1970.
+        ends: u64,
+    },
+    /// By a token of an issuer whom the access document trusts.
+    Issuer {
+        /// What kind of token: `serviceaccount` or `oidc`.
+        credential: &'static str,
+        /// When it ends, in seconds since 1970.
         expires: u64,
     },
     /// By a certificate, and nothing else.
@@ -100,7 +115,7 @@ pub enum Proof {
 }
 
 /// The credentials are not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The header cannot be read.
     #[error("the Authorization header cannot be read")]
@@ -111,9 +126,9 @@ pub enum Rejection {
     /// The token is not believed.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The username beside a token of a ServiceAccount is somebody else's.
+    /// The username beside somebody else's token is not its bearer's.
     #[error("the username is not the one that the token is for; leave it empty, or write `token`")]
-    AccountName,
+    BearerName,
     /// The registry lets nobody in without a certificate, and there is none that it believes.
     #[error("this registry asks for a client certificate, and none was shown that it believes")]
     Certificate,
@@ -166,6 +181,8 @@ pub struct Authenticator {
     pub tokens: Tokens,
     /// Verifies tokens of ServiceAccounts.
     pub service_accounts: ServiceAccounts,
+    /// Verifies OpenID Connect tokens.
+    pub oidc: OidcTokens,
     /// Counts.
     pub metrics: Metrics,
 }
@@ -203,24 +220,20 @@ impl Authenticator {
                 },
             },
             Credentials::Unreadable => (Err(Rejection::Unreadable), Authentication::Unreadable),
-            Credentials::Basic { username, password } if is_account_token(snapshot, password) => {
-                match self.account(snapshot, password) {
-                    // The name says nothing that the token does not; another one would be a mistake.
-                    Ok(principal) if is_name_of(&principal, username) => (Ok(principal), Authentication::Account),
-                    Ok(_) => (Err(Rejection::AccountName), Authentication::BadAccount),
-                    Err(error) => (Err(error.into()), Authentication::BadAccount),
-                }
-            }
-            Credentials::Bearer(token) if is_account_token(snapshot, token) => match self.account(snapshot, token) {
-                Ok(principal) => (Ok(principal), Authentication::Account),
-                Err(error) => (Err(error.into()), Authentication::BadAccount),
+            Credentials::Basic { username, password } => match Issuer::of(snapshot, password) {
+                Some(issuer) => self.foreign(snapshot, issuer, password, username).await,
+                None => self.password(snapshot, username, password, client.address).await,
             },
-            Credentials::Basic { username, password } => {
-                self.password(snapshot, username, password, client.address).await
-            }
-            Credentials::Bearer(token) => match self.token(snapshot, token).await {
-                Ok(principal) => (Ok(principal), Authentication::Token),
-                Err(error) => (Err(error.into()), Authentication::BadToken),
+            Credentials::Refresh(token) => match self.refresh(snapshot, token).await {
+                Ok(principal) => (Ok(principal), Authentication::Refresh),
+                Err(error) => (Err(error.into()), Authentication::BadRefresh),
+            },
+            Credentials::Bearer(token) => match Issuer::of(snapshot, token) {
+                Some(issuer) => self.foreign(snapshot, issuer, token, "").await,
+                None => match self.token(snapshot, token).await {
+                    Ok(principal) => (Ok(principal), Authentication::Token),
+                    Err(error) => (Err(error.into()), Authentication::BadToken),
+                },
             },
         };
         self.metrics.authentication(counted);
@@ -231,19 +244,79 @@ impl Authenticator {
         })
     }
 
-    fn account(&self, snapshot: &Snapshot, token: &str) -> Result<Principal, TokenError> {
-        let issuer = snapshot.service_accounts().ok_or(TokenError::Key)?;
+    /// Whom a token of an issuer shows, and whether the username that came with it is theirs.
+    async fn foreign(
+        &self,
+        snapshot: &Snapshot,
+        issuer: Issuer<'_>,
+        token: &str,
+        username: &str,
+    ) -> (Result<Principal, Rejection>, Authentication) {
+        let (shown, good, bad) = match issuer {
+            Issuer::Cluster(issuer) => (
+                self.account(snapshot, issuer, token),
+                Authentication::Account,
+                Authentication::BadAccount,
+            ),
+            Issuer::Oidc(provider) => (
+                self.subject(snapshot, provider, token).await,
+                Authentication::Oidc,
+                Authentication::BadOidc,
+            ),
+        };
+        match shown {
+            // The name says nothing that the token does not; another one would be a mistake.
+            Ok(principal) if issuer.is_name_of(&principal, username) => (Ok(principal), good),
+            Ok(_) => (Err(Rejection::BearerName), bad),
+            Err(TokenError::IssuerUnavailable) => (
+                Err(TokenError::IssuerUnavailable.into()),
+                Authentication::OidcUnavailable,
+            ),
+            Err(error) => (Err(error.into()), bad),
+        }
+    }
+
+    fn account(
+        &self,
+        snapshot: &Snapshot,
+        issuer: &ServiceAccountIssuer,
+        token: &str,
+    ) -> Result<Principal, TokenError> {
         let shown = self.service_accounts.verify(issuer, token, now())?;
         let holder = snapshot.access().account_holder(&shown.account);
         let holder = holder.ok_or(TokenError::Unmapped)?;
-        if !holder.identity().is_in_force(Timestamp::now()) {
-            return Err(TokenError::Revoked);
-        }
-        Ok(of_account(
-            &holder,
-            shown.account,
-            Proof::Account { expires: shown.expires },
-        ))
+        let vouched = Vouched {
+            service_account: Some(shown.account),
+            ..Vouched::default()
+        };
+        let proof = Proof::Issuer {
+            credential: "serviceaccount",
+            expires: shown.expires,
+        };
+        in_force(&holder)?;
+        Ok(bearer(&holder, vouched, proof))
+    }
+
+    async fn subject(
+        &self,
+        snapshot: &Snapshot,
+        provider: &OidcProvider,
+        token: &str,
+    ) -> Result<Principal, TokenError> {
+        let issuer = &provider.settings;
+        let inline = snapshot.issuer_keys(issuer);
+        let shown = self.oidc.verify(issuer, inline, token, now()).await?;
+        let holder = snapshot.access().oidc_holder(&shown.oidc)?;
+        in_force(&holder)?;
+        let proof = Proof::Issuer {
+            credential: "oidc",
+            expires: shown.expires,
+        };
+        let vouched = Vouched {
+            oidc: Some(shown.oidc.clone()),
+            ..Vouched::default()
+        };
+        Ok(bearer(&holder, vouched, proof))
     }
 
     async fn password(
@@ -275,22 +348,52 @@ impl Authenticator {
         (Ok(principal), counted)
     }
 
+    async fn refresh(&self, snapshot: &mut Arc<Snapshot>, token: &str) -> Result<Principal, TokenError> {
+        let mut claims = refresh::verify(snapshot, token)?;
+        if self.catch_up(snapshot, claims.revision()).await {
+            claims = refresh::verify(snapshot, token)?;
+        }
+        let refresh::Shown {
+            identity,
+            credential,
+            ends,
+        } = refresh::check(snapshot, claims, now())?;
+        Ok(Principal {
+            username: Some(identity.username.clone()),
+            proof: Proof::Refresh { credential, ends },
+            ..Principal::ANONYMOUS
+        })
+    }
+
+    /// Waits for the document that a token was made under, where it is not here yet; whether it had to.
+    async fn catch_up(&self, snapshot: &mut Arc<Snapshot>, revision: u64) -> bool {
+        if revision <= snapshot.revision() {
+            return false;
+        }
+        self.current.wait_for(revision, DOCUMENT_WAIT).await;
+        if let Some(newer) = self.current.snapshot() {
+            *snapshot = newer;
+        }
+        true
+    }
+
     async fn token(&self, snapshot: &mut Arc<Snapshot>, token: &str) -> Result<Principal, TokenError> {
         let claims = self.tokens.verify(snapshot, token)?;
-        if claims.rev > snapshot.revision() {
-            self.current.wait_for(claims.rev, DOCUMENT_WAIT).await;
-            if let Some(newer) = self.current.snapshot() {
-                *snapshot = newer;
-            }
+        if self.catch_up(snapshot, claims.rev).await {
             // The newer document may have retired the key.
             self.tokens.verify(snapshot, token)?;
         }
         let holder = Tokens::check(snapshot, &claims, now())?;
-        let account = claims.account.clone();
+        let vouched = Vouched {
+            identity: None,
+            service_account: claims.account.clone(),
+            oidc: claims.oidc.clone(),
+        };
+        let is_from_elsewhere = claims.is_from_elsewhere();
         let proof = Proof::Token(claims);
-        Ok(match (holder, account) {
-            (Some(holder), Some(account)) => of_account(&holder, account, proof),
-            (holder, _) => Principal {
+        Ok(match holder {
+            Some(holder) if is_from_elsewhere => bearer(&holder, vouched, proof),
+            holder => Principal {
                 username: holder.map(|holder| holder.identity().username.clone()),
                 proof,
                 ..Principal::ANONYMOUS
@@ -320,29 +423,60 @@ fn of_certificate(snapshot: &Snapshot, certificate: &ClientCertificate) -> Resul
     })
 }
 
-/// Whether a text is a token that the cluster's issuer of ServiceAccount tokens may have made.
-pub(crate) fn is_account_token(snapshot: &Snapshot, text: &str) -> bool {
-    let issuer = snapshot.service_accounts();
-    issuer.is_some_and(|issuer| claimed_issuer(text).as_deref() == Some(issuer.issuer()))
+/// An issuer of tokens whom the access document trusts.
+#[derive(Clone, Copy)]
+enum Issuer<'s> {
+    /// The cluster's, of ServiceAccount tokens.
+    Cluster(&'s ServiceAccountIssuer),
+    /// One of OpenID Connect tokens.
+    Oidc(&'s OidcProvider),
 }
 
-/// Whether a client may send `username` beside a token that shows `principal`: none, `token`, or the principal's own.
-fn is_name_of(principal: &Principal, username: &str) -> bool {
-    matches!(username, "" | "token") || principal.username.as_deref() == Some(username)
+impl<'s> Issuer<'s> {
+    /// Who may have made a token, by what it says itself.
+    fn of(snapshot: &'s Snapshot, text: &str) -> Option<Self> {
+        let cluster = snapshot.service_accounts();
+        if cluster.is_none() && snapshot.access().oidc.is_empty() {
+            return None;
+        }
+        let claimed = claimed_issuer(text)?;
+        match cluster {
+            Some(cluster) if cluster.issuer() == claimed => Some(Self::Cluster(cluster)),
+            _ => snapshot.access().oidc_provider(&claimed).map(Self::Oidc),
+        }
+    }
+
+    /// Whether a client may send `username` beside a token that shows `principal`: none, `token`, or the principal's own; and that of the
+    /// issuer, which credential helpers of kubelets send.
+    fn is_name_of(self, principal: &Principal, username: &str) -> bool {
+        let is_issuers = match self {
+            Self::Cluster(_) => false,
+            Self::Oidc(provider) => provider.settings.name == username,
+        };
+        matches!(username, "" | "token") || is_issuers || principal.username.as_deref() == Some(username)
+    }
 }
 
-fn of_account(holder: &AccountHolder<'_>, account: ServiceAccount, proof: Proof) -> Principal {
+/// Whether a text is a token that an issuer may have made whom the document trusts.
+pub(crate) fn is_from_elsewhere(snapshot: &Snapshot, text: &str) -> bool {
+    Issuer::of(snapshot, text).is_some()
+}
+
+fn in_force(holder: &TokenHolder<'_>) -> Result<(), TokenError> {
+    let is_in_force = holder.identity().is_in_force(Timestamp::now());
+    if is_in_force { Ok(()) } else { Err(TokenError::Revoked) }
+}
+
+/// The bearer of a token that an issuer has vouched for.
+fn bearer(holder: &TokenHolder<'_>, vouched: Vouched, proof: Proof) -> Principal {
     let identity = match holder {
-        AccountHolder::Identity(_) => None,
-        AccountHolder::Guest(guest) => Some(guest.as_ref().clone()),
+        TokenHolder::Identity(_) => None,
+        TokenHolder::Guest(guest) => Some(guest.as_ref().clone()),
     };
     Principal {
         username: Some(holder.identity().username.clone()),
         proof,
-        vouched: Some(Arc::new(Vouched {
-            identity,
-            service_account: Some(account),
-        })),
+        vouched: Some(Arc::new(Vouched { identity, ..vouched })),
         certificate: None,
     }
 }
@@ -354,7 +488,7 @@ fn proxied(snapshot: &Snapshot, username: &str) -> Result<Principal, Rejection> 
         Some(_) => return Err(Rejection::NotInForce),
         None => Some(Arc::new(Vouched {
             identity: Some(IdentityEntry::guest(username)),
-            service_account: None,
+            ..Vouched::default()
         })),
     };
     Ok(Principal {
@@ -385,6 +519,7 @@ mod tests {
             Credentials::None => "none".to_owned(),
             Credentials::Basic { username, password } => format!("basic {username}|{}", &*password),
             Credentials::Bearer(token) => format!("bearer {}", &*token),
+            Credentials::Refresh(_) => "refresh".to_owned(),
             Credentials::Unreadable => "unreadable".to_owned(),
         }
     }

@@ -3,6 +3,8 @@
 //! Pure: a route, a principal and a snapshot in, a verdict out. [`Authorized`] can be made here only, and handlers take
 //! nothing else, so no handler runs for somebody who was not let through.
 
+mod facts;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,13 +15,14 @@ use registry_policy::{Action, Caller, Decision, Request};
 
 use crate::access::{self, Snapshot};
 use crate::authenticate::{Principal, Proof};
-use crate::oci::{Algorithm, Digest, Reference, RepositoryName, UploadId};
+use crate::oci::{Digest, RepositoryName};
 use crate::route::{
     CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, GetReferrers, ListCatalog, ListTags, PutManifest,
     Route, Session, StartUpload,
 };
 use crate::store::Owner;
 use crate::token::{Grant, uid};
+use facts::Facts;
 
 /// A request that may be carried out, with what it was decided by.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub enum Task {
     Base,
     /// [`Route::Token`]
     Token(Authorized<()>),
+    /// [`Route::Keys`]
+    Keys(Authorized<()>),
     /// [`Route::ListCatalog`]
     ListCatalog(Authorized<ListCatalog>),
     /// [`Route::ListTags`]
@@ -141,9 +146,9 @@ fn may_mount(route: &Route, context: &Context, decisions: &mut Vec<(Action, Deci
 
 fn refusal(route: &Route, context: &Context, decisions: &mut Vec<(Action, Decision)>) -> Option<Refusal> {
     let actions = match route {
-        // Never decided by policy: the token endpoint is for those who have not signed in yet, and the base is open to
-        // whoever has shown anything valid, an anonymous token included.
-        Route::Token => return None,
+        // Never decided by policy: the token endpoint is for those who have not signed in yet, public keys are for everybody, and the base
+        // is open to whoever has shown anything valid, an anonymous token included.
+        Route::Token | Route::Keys => return None,
         Route::Base => {
             return matches!(context.principal.proof, Proof::Nothing).then_some(Refusal::Anonymous);
         }
@@ -168,7 +173,7 @@ fn refusal(route: &Route, context: &Context, decisions: &mut Vec<(Action, Decisi
 /// The actions that policy must allow for a route, in order.
 fn actions(route: &Route) -> Vec<Action> {
     match route {
-        Route::Base | Route::Token => vec![],
+        Route::Base | Route::Token | Route::Keys => vec![],
         Route::ListCatalog(_) => vec![Action::ListCatalog],
         Route::ListTags(_) => vec![Action::ListTags],
         Route::GetBlob(_) => vec![Action::GetBlob],
@@ -184,110 +189,6 @@ fn actions(route: &Route) -> Vec<Action> {
         Route::UpdateUpload(_) => vec![Action::UpdateUpload],
         Route::CompleteUpload(_) => vec![Action::CompleteUpload],
         Route::CancelUpload(_) => vec![Action::CancelUpload],
-    }
-}
-
-/// The facts that a route has for policies.
-#[derive(Default)]
-struct Facts<'r> {
-    repository: Option<&'r str>,
-    reference: Option<&'r str>,
-    digest: Option<&'r str>,
-    tags: Vec<String>,
-    session: Option<String>,
-    from: Option<&'r str>,
-    n: Option<u64>,
-    last: Option<&'r str>,
-    artifact_type: Option<&'r str>,
-    digest_algorithm: Option<&'r str>,
-}
-
-impl<'r> Facts<'r> {
-    fn of(route: &'r Route) -> Self {
-        let facts = Self {
-            repository: route.repository().map(RepositoryName::as_str),
-            ..Self::default()
-        };
-        let manifest = |reference: &'r Reference, facts| Self {
-            reference: Some(reference.as_str()),
-            digest: match reference {
-                Reference::Digest(digest) => Some(digest.as_str()),
-                Reference::Tag(_) => None,
-            },
-            ..facts
-        };
-        let session = |session: &UploadId| Some(session.to_string());
-        match route {
-            Route::Base | Route::Token => facts,
-            Route::ListCatalog(ListCatalog { page }) | Route::ListTags(ListTags { page, .. }) => Self {
-                n: page.n,
-                last: page.last.as_deref(),
-                ..facts
-            },
-            Route::GetBlob(GetBlob { digest, .. }) | Route::DeleteBlob(DeleteBlob { digest, .. }) => Self {
-                digest: Some(digest.as_str()),
-                ..facts
-            },
-            Route::GetManifest(GetManifest { reference, .. })
-            | Route::DeleteManifest(DeleteManifest { reference, .. }) => manifest(reference, facts),
-            Route::PutManifest(PutManifest { reference, tags, .. }) => {
-                let tags = tags.iter().map(ToString::to_string).collect();
-                Self {
-                    tags,
-                    ..manifest(reference, facts)
-                }
-            }
-            Route::GetReferrers(GetReferrers {
-                digest,
-                artifact_type,
-                page,
-                ..
-            }) => Self {
-                digest: Some(digest.as_str()),
-                artifact_type: artifact_type.as_deref(),
-                n: page.n,
-                last: page.last.as_deref(),
-                ..facts
-            },
-            Route::StartUpload(StartUpload {
-                digest,
-                mount,
-                from,
-                digest_algorithm,
-                ..
-            }) => Self {
-                digest: digest.as_ref().or(mount.as_ref()).map(Digest::as_str),
-                from: from.as_ref().map(RepositoryName::as_str),
-                digest_algorithm: digest_algorithm.map(Algorithm::as_str),
-                ..facts
-            },
-            Route::GetUpload(route) | Route::UpdateUpload(route) | Route::CancelUpload(route) => Self {
-                session: session(&route.session),
-                ..facts
-            },
-            Route::CompleteUpload(route) => Self {
-                session: session(&route.session),
-                digest: Some(route.digest.as_str()),
-                ..facts
-            },
-        }
-    }
-
-    fn request<'f>(&'f self, action: Action, method: &'f str) -> Request<'f> {
-        Request {
-            action,
-            method,
-            repository: self.repository,
-            reference: self.reference,
-            digest: self.digest,
-            tags: &self.tags,
-            session_id: self.session.as_deref(),
-            from: self.from,
-            n: self.n,
-            last: self.last,
-            artifact_type: self.artifact_type,
-            digest_algorithm: self.digest_algorithm,
-        }
     }
 }
 
@@ -358,7 +259,12 @@ impl Context {
     /// Whether the token, if that is what the caller came with, was made for `action`.
     fn token_opens(&self, action: Action, repository: Option<&str>) -> bool {
         match &self.principal.proof {
-            Proof::Nothing | Proof::Password(_) | Proof::Proxy | Proof::Certificate | Proof::Account { .. } => true,
+            Proof::Nothing
+            | Proof::Password(_)
+            | Proof::Refresh { .. }
+            | Proof::Proxy
+            | Proof::Certificate
+            | Proof::Issuer { .. } => true,
             Proof::Token(claims) => match (Grant::of(action), repository) {
                 (Some(grant), Some(repository)) => claims.opens(repository, grant),
                 (None, _) => claims.opens_catalog(),
@@ -410,6 +316,7 @@ impl Authorized<Route> {
         match route {
             Route::Base => Task::Base,
             Route::Token => Task::Token(of((), context)),
+            Route::Keys => Task::Keys(of((), context)),
             Route::ListCatalog(route) => Task::ListCatalog(of(route, context)),
             Route::ListTags(route) => Task::ListTags(of(route, context)),
             Route::GetBlob(route) => Task::GetBlob(of(route, context)),

@@ -105,7 +105,7 @@ pub fn required(route: &Route) -> Vec<AccessClaim> {
         claim.into_iter().collect()
     };
     match route {
-        Route::Base | Route::Token => Vec::new(),
+        Route::Base | Route::Token | Route::Keys => Vec::new(),
         Route::ListCatalog(_) => {
             let (kind, name, actions) = ("registry".to_owned(), "catalog".to_owned(), vec!["*".to_owned()]);
             vec![AccessClaim { kind, name, actions }]

@@ -45,7 +45,7 @@ pub enum Error {
     #[error("{0}")]
     TokenRequest(String),
     /// The token endpoint does not offer this kind of grant.
-    #[error("this registry gives no refresh tokens: ask for a token with username and password")]
+    #[error("this registry does not offer that kind of grant: ask for a token with username and password")]
     GrantType,
     /// The scopes break the grammar.
     #[error(transparent)]
@@ -56,6 +56,9 @@ pub enum Error {
     /// No access document has been read yet.
     #[error("the registry has not read its access document yet; try again soon")]
     NoDocument,
+    /// Who is asking cannot be told now.
+    #[error("{0}")]
+    IssuerUnavailable(String),
     /// The client has as many requests under way as it may have.
     #[error("too many requests at once: wait until some have ended")]
     TooManyRequests,
@@ -135,7 +138,7 @@ impl Error {
             Self::TokenRequest(_) | Self::Scope(_) | Self::Host(_) => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             // Clients fall back to GET on this one.
             Self::GrantType => (StatusCode::NOT_FOUND, "UNSUPPORTED"),
-            Self::NoDocument => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Self::NoDocument | Self::IssuerUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
             Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
             Self::ContentRange(_) => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
             Self::ContentLength { .. } => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
@@ -209,6 +212,7 @@ impl Error {
                 ]
             }
             Self::NoDocument | Self::TooManyRequests => vec![(RETRY_AFTER, HeaderValue::from_static("1"))],
+            Self::IssuerUnavailable(_) => vec![(RETRY_AFTER, HeaderValue::from_static("5"))],
             Self::WrongOffset { location, received } => {
                 let range = format!("0-{}", received.saturating_sub(1));
                 let pairs = [(header::LOCATION, location.clone()), (header::RANGE, range)];

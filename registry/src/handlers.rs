@@ -4,6 +4,7 @@
 
 mod blobs;
 mod catalog;
+mod keys;
 mod manifests;
 mod page;
 mod referrers;
@@ -35,6 +36,7 @@ pub(crate) struct Input<'a> {
 pub(crate) async fn handle(task: Task, input: Input<'_>) -> Result<Response<ResponseBody>, Error> {
     match task {
         Task::Base | Task::Token(_) => Ok(json(&serde_json::json!({}))),
+        Task::Keys(request) => Ok(keys::publish(&request)),
         Task::ListCatalog(request) => catalog::list(request, input).await,
         Task::ListTags(request) => tags::list(request, input).await,
         Task::GetBlob(request) => blobs::read(request, input).await,

@@ -36,6 +36,7 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     audit_matches: Family<AuditLabels, Counter>,
     evaluation_errors: Counter,
+    issuer_requests: Family<IssuerLabels, Counter>,
     refused_documents: Counter,
     refused_certificates: Counter,
     certificate_end: Gauge,
@@ -74,10 +75,20 @@ pub enum Authentication {
     Token,
     /// A token that is not accepted.
     BadToken,
+    /// A refresh token.
+    Refresh,
+    /// A refresh token that is not accepted.
+    BadRefresh,
     /// A client certificate, and nothing else.
     Certificate,
     /// No client certificate that is believed, where there must be one.
     BadCertificate,
+    /// An OpenID Connect token.
+    Oidc,
+    /// An OpenID Connect token that is not accepted.
+    BadOidc,
+    /// An OpenID Connect token whose issuer's keys cannot be read.
+    OidcUnavailable,
     /// A token of a ServiceAccount.
     Account,
     /// A token of a ServiceAccount that is not accepted.
@@ -105,6 +116,11 @@ struct DecisionLabels {
 struct AuditLabels {
     action: &'static str,
     effect: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabels {
+    result: &'static str,
 }
 
 /// A new metric among `all`.
@@ -151,6 +167,11 @@ impl Default for Metrics {
             "policy_evaluation_errors",
             "Policy conditions that could not be evaluated; a Deny counted as matching, an Allow as not matching",
         );
+        let issuer_requests = add(
+            &mut all,
+            "issuer_key_requests",
+            "How often issuers of OpenID Connect tokens were asked for their keys, by `read` or `failed`",
+        );
         let refused_documents = add(
             &mut all,
             "access_documents_refused",
@@ -196,6 +217,7 @@ impl Default for Metrics {
             decisions,
             audit_matches,
             evaluation_errors,
+            issuer_requests,
             refused_documents,
             refused_certificates,
             certificate_end,
@@ -272,6 +294,11 @@ impl Metrics {
             effect,
         };
         self.audit_matches.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn issuer_asked(&self, has_answered: bool) {
+        let result = if has_answered { "read" } else { "failed" };
+        self.issuer_requests.get_or_create(&IssuerLabels { result }).inc();
     }
 
     pub(crate) fn document_refused(&self) {

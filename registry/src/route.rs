@@ -18,6 +18,8 @@ pub enum Route {
     Base,
     /// `GET /token` and `POST /token`: the token endpoint that challenges name.
     Token,
+    /// `GET /.well-known/jwks.json`: the public keys of the registry's own tokens.
+    Keys,
     /// `GET /v2/_catalog`.
     ListCatalog(ListCatalog),
     /// `GET /v2/<name>/tags/list`: end-8a, end-8b.
@@ -172,7 +174,7 @@ impl Route {
     /// The repository that the route belongs to, if any.
     pub fn repository(&self) -> Option<&RepositoryName> {
         match self {
-            Self::Base | Self::Token | Self::ListCatalog(_) => None,
+            Self::Base | Self::Token | Self::Keys | Self::ListCatalog(_) => None,
             Self::ListTags(ListTags { repository, .. })
             | Self::GetBlob(GetBlob { repository, .. })
             | Self::DeleteBlob(DeleteBlob { repository, .. })
@@ -203,6 +205,7 @@ impl Route {
             }
             Self::Base
             | Self::Token
+            | Self::Keys
             | Self::ListCatalog(_)
             | Self::ListTags(_)
             | Self::GetUpload(_)
@@ -224,6 +227,7 @@ impl Route {
         match self {
             Self::Base => "get-api-version",
             Self::Token => "get-token",
+            Self::Keys => "get-keys",
             Self::ListCatalog(_) => "list-catalog",
             Self::ListTags(_) => "list-tags",
             Self::GetBlob(_) => "get-blob",

@@ -4,6 +4,7 @@
 //! Time-outs are on silence, never on a request as a whole: a transfer may take as long as it takes, as long as it
 //! moves.
 
+mod handshake;
 mod http2;
 mod limits;
 mod stall;
@@ -142,9 +143,7 @@ impl Server {
             .as_ref()
             .and_then(|snapshot| snapshot.access().client_verifier.as_ref());
         let acceptor = tls.acceptor(verifier)?;
-        let stream = timeout(patience, acceptor.accept(stream))
-            .await
-            .map_err(|_| silent())??;
+        let stream = handshake::accept(&acceptor, stream, peer, patience).await?;
         let session = stream.get_ref().1;
         let version = match session.alpn_protocol() {
             Some(HTTP_2) => Version::Http2,

@@ -25,6 +25,7 @@ use crate::handlers::token::TokenRequest;
 use crate::handlers::{self, Input};
 use crate::route::{self, Route};
 use crate::store::Store;
+use crate::token::TokenError;
 use record::Record;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -132,11 +133,19 @@ impl Service {
         if !is_allowed_source(&snapshot.access().allowed_sources, client.address) {
             return Err(Error::Source(client.address));
         }
-        if matches!(route, Route::Token) {
-            return self.token(head, body, client, snapshot, record).await;
-        }
-        let credentials = Credentials::from_headers(&head.headers);
-        let request = self.admit(head, route, &credentials, client, snapshot, record).await?;
+        let request = match route {
+            Route::Token => return self.token(head, body, client, snapshot, record).await,
+            // Whoever asks is told, and so who asks is not asked.
+            Route::Keys => {
+                let (principal, now) = (Principal::ANONYMOUS, Timestamp::now());
+                let verdict = authorize::authorize(route, &head.method, principal, snapshot, client.address, now);
+                verdict.result.map_err(|_| Error::Route(route::RouteError::Unknown))?
+            }
+            route => {
+                let credentials = Credentials::from_headers(&head.headers);
+                self.admit(head, route, &credentials, client, snapshot, record).await?
+            }
+        };
         let input = Input {
             store: self.store.as_ref(),
             headers: &head.headers,
@@ -194,11 +203,15 @@ impl Service {
         {
             Ok(principal) => principal,
             Err(rejection) => {
+                record.rejected(&rejection);
                 let problem = match rejection {
+                    Rejection::Token(TokenError::IssuerUnavailable) => {
+                        return Err(Error::IssuerUnavailable(rejection.to_string()));
+                    }
                     Rejection::Token(_) => Problem::InvalidToken,
                     Rejection::Unreadable
                     | Rejection::Password
-                    | Rejection::AccountName
+                    | Rejection::BearerName
                     | Rejection::Certificate
                     | Rejection::NotInForce => Problem::None,
                 };
@@ -245,18 +258,30 @@ impl Service {
         mut snapshot: Arc<Snapshot>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Error> {
-        let TokenRequest { credentials, scopes } =
-            TokenRequest::read(&head.method, &head.uri, &head.headers, body).await?;
+        let TokenRequest {
+            credentials,
+            scopes,
+            offline,
+        } = TokenRequest::read(&head.method, &head.uri, &head.headers, body).await?;
+        let gives_refresh = snapshot.access().content.token.refresh_lifetime.is_some();
+        if matches!(credentials, Credentials::Refresh(_)) && !gives_refresh {
+            return Err(Error::GrantType);
+        }
         let principal = match &credentials {
             // One of the registry's own would be exchanged for another for ever.
-            Credentials::Bearer(token) if !authenticate::is_account_token(&snapshot, token) => {
-                Err("the token endpoint takes a username and a password, or a token of a ServiceAccount, not one of its own".to_owned())
+            Credentials::Bearer(token) if !authenticate::is_from_elsewhere(&snapshot, token) => {
+                Err("the token endpoint takes a username and a password, or a token of a ServiceAccount or of an OpenID Connect issuer, not one of its own".to_owned())
             }
-            other => self
-                .authenticator
-                .authenticate(other, client, &mut snapshot)
-                .await
-                .map_err(|error| error.to_string()),
+            other => {
+                let authenticated = self.authenticator.authenticate(other, client, &mut snapshot).await;
+                let authenticated = authenticated.inspect_err(|rejection| record.rejected(rejection));
+                match authenticated {
+                    Err(rejection @ Rejection::Token(TokenError::IssuerUnavailable)) => {
+                        return Err(Error::IssuerUnavailable(rejection.to_string()));
+                    }
+                    result => result.map_err(|rejection| rejection.to_string()),
+                }
+            }
         };
         let principal: Principal = principal.map_err(|reason| Error::TokenDenied {
             challenge: challenge::basic(&snapshot.access().content),
@@ -273,7 +298,7 @@ impl Service {
         );
         match verdict.result.map(Authorized::into_task) {
             Ok(Task::Token(request)) => {
-                handlers::token::issue(&request, &scopes, &self.authenticator.tokens, Timestamp::now())
+                handlers::token::issue(&request, &scopes, offline, &self.authenticator.tokens, Timestamp::now())
             }
             // The token endpoint is open to everybody.
             Ok(_) | Err(_) => Err(Error::Route(route::RouteError::Unknown)),

@@ -17,7 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const FIELD_MANAGER: &str = "e2e";
 
 /// Every kind that the tests handle: its name, group, plural, and whether it belongs to namespaces.
-const KINDS: [(&str, &str, &str, bool); 18] = [
+const KINDS: [(&str, &str, &str, bool); 20] = [
     ("Registry", "wharfinger.dev/v1alpha1", "registries", true),
     (
         "RegistryIdentity",
@@ -36,9 +36,16 @@ const KINDS: [(&str, &str, &str, bool); 18] = [
     ("Job", "batch/v1", "jobs", true),
     ("Event", "v1", "events", true),
     ("Namespace", "v1", "namespaces", false),
+    ("Node", "v1", "nodes", false),
     ("Deployment", "apps/v1", "deployments", true),
     ("Role", "rbac.authorization.k8s.io/v1", "roles", true),
     ("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", true),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io/v1",
+        "clusterrolebindings",
+        false,
+    ),
     ("Lease", "coordination.k8s.io/v1", "leases", true),
     ("StorageClass", "storage.k8s.io/v1", "storageclasses", false),
 ];
@@ -327,6 +334,26 @@ impl Cluster {
             .with_context(|| format!("cannot read the log of Pod {pod}"))
     }
 
+    /// Fails where a node is short of something: it then evicts Pods and lets in no new ones, and every test would wait in vain.
+    ///
+    /// # Errors
+    /// With the node's own words.
+    pub async fn ensure_no_pressure(&self) -> Result<()> {
+        for node in self.list("Node").await? {
+            for condition in node["status"]["conditions"].as_array().into_iter().flatten() {
+                let is_pressure = text(&condition["type"]).ends_with("Pressure");
+                ensure!(
+                    !is_pressure || condition["status"] == "False",
+                    "Node {} has {}: {}",
+                    node["metadata"]["name"],
+                    condition["type"],
+                    condition["message"]
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Tells people what the cluster says about this namespace, after a failure.
     pub async fn complain(&self) {
         eprintln!("---- namespace {}", self.namespace);
@@ -354,10 +381,14 @@ impl Cluster {
                     .lines()
                     .filter(|line| !line.contains("\"level\":\"TRACE\""))
                     .collect();
+                let status = &pod["status"];
                 eprintln!(
-                    "---- {}/{name}: {}",
-                    cluster.namespace, pod["status"]["containerStatuses"]
+                    "---- {}/{name}: {} {} {}",
+                    cluster.namespace, status["phase"], status["reason"], status["message"]
                 );
+                for part in ["conditions", "containerStatuses"] {
+                    eprintln!("{part}: {}", status[part]);
+                }
                 lines
                     .iter()
                     .skip(lines.len().saturating_sub(30))

@@ -1,6 +1,7 @@
 //! An HTTP client whose connections are under the test's control: one value is one TCP connection, kept alive.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +13,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::certificates::ClientPair;
 
 /// Longest that one answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,10 +78,30 @@ impl Connection {
     /// # Errors
     /// Where nobody listens.
     pub async fn open(address: SocketAddr) -> Result<Self> {
+        Self::over(address, async |stream| Ok(stream)).await
+    }
+
+    /// Opens a connection over TLS, with the certificate of a client.
+    ///
+    /// # Errors
+    /// Where nobody listens, or the handshake fails.
+    pub async fn open_tls(address: SocketAddr, client: &ClientPair) -> Result<Self> {
+        let connector = TlsConnector::from(Arc::new(configuration(client)?));
+        Self::over(address, async |stream| {
+            let name = ServerName::IpAddress(address.ip().into());
+            Ok(connector.connect(name, stream).await?)
+        })
+        .await
+    }
+
+    async fn over<S>(address: SocketAddr, wrap: impl AsyncFnOnce(TcpStream) -> Result<S>) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let opened = tokio::time::timeout(PATIENCE, async {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+            let (sender, connection) = handshake(TokioIo::new(wrap(stream).await?)).await?;
             // It ends with the sender; how it ended shows in the answer to the last request.
             tokio::spawn(connection);
             anyhow::Ok(sender)
@@ -168,4 +197,17 @@ impl Answer {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+}
+
+/// TLS as a client has it that trusts one certificate and shows its own.
+fn configuration(client: &ClientPair) -> Result<ClientConfig> {
+    let mut trusted = RootCertStore::empty();
+    trusted.add(CertificateDer::from_pem_slice(client.trusted.as_bytes())?)?;
+    let chain = vec![CertificateDer::from_pem_slice(client.certificate.as_bytes())?];
+    let key = PrivateKeyDer::from_pem_slice(client.key.as_bytes())?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(trusted)
+        .with_client_auth_cert(chain, key)?)
 }

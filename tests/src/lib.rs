@@ -5,6 +5,7 @@
 //! (see [`with_namespace`]); what disturbs the whole cluster is in `zz_disturbances.rs`.
 
 pub mod audit;
+pub mod certificates;
 pub mod cluster;
 pub mod environment;
 pub mod http;

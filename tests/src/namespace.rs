@@ -35,6 +35,7 @@ async fn with_labels(
 ) -> Result<()> {
     let name = format!("{purpose}-{:05x}", rand::rng().random_range(0..0x10_0000));
     let cluster = Cluster::connect(&name).await?;
+    cluster.ensure_no_pressure().await?;
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
     cluster.apply([namespace]).await?;
     let done = AssertUnwindSafe(test(cluster.clone())).catch_unwind().await;

@@ -1,4 +1,4 @@
-//! The programs that people use: docker, skopeo, crane, helm, kubectl. Each test has its own files of credentials.
+//! The programs that people use: docker, podman, skopeo, crane, regctl, ctr, helm, kubectl. Each test has its own files of credentials.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -59,6 +59,67 @@ impl Person {
     /// Where the node's programs are not known.
     pub fn crane(&self, arguments: &[&str]) -> Result<Command> {
         Ok(self.command(environment::tool("crane")?, arguments))
+    }
+
+    /// A command of podman, whose images are the person's alone.
+    pub fn podman(&self, arguments: &[&str]) -> Command {
+        let storage = |name: &str| self.home().join(name).display().to_string();
+        let (images, running) = (storage("podman"), storage("podman-run"));
+        let folders = ["--root", &images, "--runroot", &running, "--storage-driver", "vfs"];
+        self.command("podman", &[&folders[..], arguments].concat())
+    }
+
+    /// A command of helm.
+    ///
+    /// # Errors
+    /// Where the node's programs are not known.
+    pub fn helm(&self, arguments: &[&str]) -> Result<Command> {
+        Ok(self.command(environment::tool("helm")?, arguments))
+    }
+
+    /// A command of regctl.
+    ///
+    /// # Errors
+    /// Where the program is not known.
+    pub fn regctl(&self, arguments: &[&str]) -> Result<Command> {
+        Ok(self.command(environment::required("WHARFINGER_REGCTL")?, arguments))
+    }
+
+    /// A command of containerd's client, whose images are apart from those of Pods.
+    ///
+    /// # Errors
+    /// Where the node's programs are not known.
+    pub fn ctr(&self, arguments: &[&str]) -> Result<Command> {
+        environment::required("CONTAINERD_ADDRESS")?;
+        let mut command = self.command(environment::tool("ctr")?, arguments);
+        command.env("CONTAINERD_NAMESPACE", "people");
+        Ok(command)
+    }
+
+    /// The plugin of `kubectl`, which finds the other programs in its path.
+    ///
+    /// # Errors
+    /// Where the plugin is not known.
+    pub fn plugin(&self, arguments: &[&str]) -> Result<Command> {
+        self.with_tools(environment::required("WHARFINGER_PLUGIN")?, arguments)
+    }
+
+    /// A line as it is typed at a terminal in the person's folder, where the node's programs are found.
+    ///
+    /// # Errors
+    /// Where the node's programs are not known.
+    pub fn shell(&self, typed: &str) -> Result<Command> {
+        let mut command = self.with_tools("sh", &["-c", typed])?;
+        command.current_dir(self.home());
+        Ok(command)
+    }
+
+    fn with_tools(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.command(program, arguments);
+        let tools = environment::required("WHARFINGER_TOOLS")?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{tools}:{path}"));
+        Ok(command)
     }
 
     fn command(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {

@@ -50,16 +50,22 @@ pub async fn ready_on_node_port(cluster: &Cluster, registry: &str) -> Result<Str
     cluster
         .wait_for_condition("Registry", registry, "Ready", ("True", "Ok"))
         .await?;
-    let service = cluster.get("Service", registry).await?;
-    let port = service["spec"]["ports"][0]["nodePort"]
-        .as_u64()
-        .context("the Service has no port on the node")?;
-    let address = format!("127.0.0.1:{port}");
-    let target = Target {
-        address: address.parse()?,
-    };
+    let target = on_node(cluster, registry).await?;
     target.wait_until_reachable().await?;
-    Ok(address)
+    Ok(target.address.to_string())
+}
+
+/// A Registry's port on 127.0.0.1, whether anything answers there or not.
+///
+/// # Errors
+/// Where it has no such port.
+pub async fn on_node(cluster: &Cluster, registry: &str) -> Result<Target> {
+    let service = cluster.get("Service", registry).await?;
+    let port = service["spec"]["ports"][0]["nodePort"].as_u64();
+    let port = port.context("the Service has no port on the node")?;
+    Ok(Target {
+        address: format!("127.0.0.1:{port}").parse()?,
+    })
 }
 
 impl Target {

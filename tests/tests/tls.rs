@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use e2e::certificates::{Authority, Pair};
 use e2e::cluster::PATIENCE;
 use e2e::http::Credentials;
 use e2e::image::Image;
@@ -20,41 +21,32 @@ const PASSWORD: &str = "alice's password";
 /// How long the kubelet takes at most to bring a changed Secret into a Pod, and somewhat more.
 const MOUNTED: Duration = Duration::from_secs(180);
 
-/// A certificate for 127.0.0.1 that vouches for itself, and its key.
-struct Pair {
-    certificate: String,
-    key: String,
+/// A login by somebody who trusts this certificate and no other.
+fn login(pair: &Pair, address: &str) -> Result<(Person, Command)> {
+    let person = Person::new()?;
+    let trusted = person.home().join("trusted.pem");
+    fs::write(&trusted, &pair.certificate)?;
+    let mut command = person.crane(&["catalog", address])?;
+    let account = json!({ "auths": { address: { "auth": STANDARD.encode(format!("alice:{PASSWORD}")) } } });
+    fs::write(person.home().join("config.json"), account.to_string())?;
+    command.env("SSL_CERT_FILE", trusted);
+    Ok((person, command))
 }
 
-impl Pair {
-    fn new() -> Result<Self> {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-        Ok(Self {
-            certificate: made.cert.pem(),
-            key: made.signing_key.serialize_pem(),
-        })
-    }
+async fn is_served(pair: &Pair, address: &str) -> Result<()> {
+    let (_person, command) = login(pair, address)?;
+    succeed(command).await.map(drop)
+}
 
-    fn data(&self) -> Value {
-        json!({ "tls.crt": STANDARD.encode(&self.certificate), "tls.key": STANDARD.encode(&self.key) })
-    }
-
-    /// A login by somebody who trusts this certificate and no other.
-    fn login(&self, address: &str) -> Result<(Person, Command)> {
-        let person = Person::new()?;
-        let trusted = person.home().join("trusted.pem");
-        fs::write(&trusted, &self.certificate)?;
-        let mut command = person.crane(&["catalog", address])?;
-        let account = json!({ "auths": { address: { "auth": STANDARD.encode(format!("alice:{PASSWORD}")) } } });
-        fs::write(person.home().join("config.json"), account.to_string())?;
-        command.env("SSL_CERT_FILE", trusted);
-        Ok((person, command))
-    }
-
-    async fn is_served(&self, address: &str) -> Result<()> {
-        let (_person, command) = self.login(address)?;
-        succeed(command).await.map(drop)
-    }
+/// A folder as container tools want it: whom to trust, and the certificate of `name` with its key.
+fn folder(authority: &Authority, person: &Person, name: &str, server: &Pair) -> Result<String> {
+    let client = authority.client(name, server)?;
+    let folder = person.home().join(name);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("ca.crt"), &server.certificate)?;
+    fs::write(folder.join("client.cert"), &client.certificate)?;
+    fs::write(folder.join("client.key"), &client.key)?;
+    Ok(folder.display().to_string())
 }
 
 async fn set_up(cluster: &Cluster, pair: &Pair) -> Result<String> {
@@ -75,11 +67,7 @@ async fn set_up_as(cluster: &Cluster, pair: &Pair, mut main: Value) -> Result<St
     cluster
         .wait_for_condition("Registry", "main", "CertificateReady", ("False", "SecretNotFound"))
         .await?;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "certificate" },
-        "type": "kubernetes.io/tls", "data": pair.data(),
-    });
-    cluster.apply([secret]).await?;
+    cluster.apply([pair.secret("certificate")]).await?;
     cluster
         .wait_for_condition("Registry", "main", "CertificateReady", ("True", "Ok"))
         .await?;
@@ -89,12 +77,7 @@ async fn set_up_as(cluster: &Cluster, pair: &Pair, mut main: Value) -> Result<St
         Ok(())
     })
     .await?;
-    let service = cluster.get("Service", "main").await?;
-    let port = service["spec"]["ports"][0]["nodePort"].as_u64();
-    Ok(format!(
-        "127.0.0.1:{}",
-        port.context("the Service has no port on the node")?
-    ))
+    Ok(registries::on_node(cluster, "main").await?.address.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,10 +87,10 @@ async fn a_certificate_from_a_secret_is_served_replaced_without_a_restart_and_ke
         let (first, second) = (Pair::new()?, Pair::new()?);
         let address = set_up(&cluster, &first).await?;
         wait_for("the first certificate is served", PATIENCE, async || {
-            first.is_served(&address).await
+            is_served(&first, &address).await
         })
         .await?;
-        let (_person, stranger) = second.login(&address)?;
+        let (_person, stranger) = login(&second, &address)?;
         fail(stranger).await?;
         let target = registries::Target {
             address: address.parse()?,
@@ -130,7 +113,7 @@ async fn a_certificate_from_a_secret_is_served_replaced_without_a_restart_and_ke
             .patch("Secret", "certificate", json!({ "data": second.data() }))
             .await?;
         wait_for("the second certificate is served", MOUNTED, async || {
-            second.is_served(&address).await
+            is_served(&second, &address).await
         })
         .await?;
 
@@ -153,7 +136,7 @@ async fn a_certificate_from_a_secret_is_served_replaced_without_a_restart_and_ke
                 .any(|volume| volume["secret"]["secretName"] == "certificate"),
             "Pods would be replaced by some without a certificate: {deployment}"
         );
-        second.is_served(&address).await?;
+        is_served(&second, &address).await?;
         ensure!(
             registries::incarnation(&cluster, "main").await? == before,
             "the registry was started again"
@@ -163,44 +146,10 @@ async fn a_certificate_from_a_secret_is_served_replaced_without_a_restart_and_ke
     .await
 }
 
-/// An authority of clients' certificates.
-struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
-
-impl Authority {
-    fn new() -> Result<Self> {
-        let mut parameters = rcgen::CertificateParams::new([])?;
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate()?;
-        Ok(Self(rcgen::CertifiedIssuer::self_signed(parameters, key)?))
-    }
-
-    /// The Secret with the authority's certificate.
-    fn secret(&self) -> Value {
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "clients", "labels": { "wharfinger.dev/credential": "true" } },
-            "data": { "ca.crt": STANDARD.encode(self.0.pem()) },
-        })
-    }
-
-    /// A folder as container tools want it: whom to trust, and the certificate of `name` with its key.
-    fn folder(&self, person: &Person, name: &str, server: &Pair) -> Result<String> {
-        let mut parameters = rcgen::CertificateParams::new([format!("{name}.clients.example.com")])?;
-        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let key = rcgen::KeyPair::generate()?;
-        let certificate = parameters.signed_by(&key, &self.0)?;
-        let folder = person.home().join(name);
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("ca.crt"), &server.certificate)?;
-        fs::write(folder.join("client.cert"), certificate.pem())?;
-        fs::write(folder.join("client.key"), key.serialize_pem())?;
-        Ok(folder.display().to_string())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_with_a_certificate_pushes_without_a_login_and_a_new_authority_ends_that() -> Result<()> {
     with_namespace("mtls", async |cluster| {
-        let (server, authority) = (Pair::new()?, Authority::new()?);
+        let (server, authority) = (Pair::new()?, Authority::new("clients")?);
         let mut main = on_node_port(registry("main"));
         main["spec"]["auth"] = json!({
             "clientCertificates": { "authoritiesSecretRef": { "name": "clients" }, "mode": "Required" },
@@ -212,7 +161,7 @@ async fn a_client_with_a_certificate_pushes_without_a_login_and_a_new_authority_
         let mut domains = allow("domains", json!({ "any": "Everyone" }), "pull", &["shared/**"]);
         domains["spec"]["rules"][0]["when"] =
             json!("identity.certificate.dns_names.exists(n, n.glob('*.clients.example.com'))");
-        cluster.apply([authority.secret(), builder, domains]).await?;
+        cluster.apply([authority.secret("clients"), builder, domains]).await?;
         let address = set_up_as(&cluster, &server, main).await?;
         let person = Person::new()?;
         let layout = person.home().join("layout");
@@ -222,10 +171,10 @@ async fn a_client_with_a_certificate_pushes_without_a_login_and_a_new_authority_
             let image = format!("docker://{address}/{repository}:v1");
             person.skopeo(&["copy", "--insecure-policy", "--dest-cert-dir", folder, &layout, &image])
         };
-        let known = authority.folder(&person, "builder", &server)?;
-        let unknown = authority.folder(&person, "somebody", &server)?;
-        let foreign = Authority::new()?;
-        let forged = foreign.folder(&person, "forged", &server)?;
+        let known = folder(&authority, &person, "builder", &server)?;
+        let unknown = folder(&authority, &person, "somebody", &server)?;
+        let foreign = Authority::new("foreign")?;
+        let forged = folder(&foreign, &person, "forged", &server)?;
         wait_for("the first image is pushed", PATIENCE, async || {
             succeed(push(&known, "shared/app")).await.map(drop)
         })
@@ -238,7 +187,7 @@ async fn a_client_with_a_certificate_pushes_without_a_login_and_a_new_authority_
         let refused = fail(inspect(&forged)).await?;
         ensure!(refused.contains("tls") || refused.contains("certificate"), "{refused}");
 
-        cluster.apply([foreign.secret()]).await?;
+        cluster.apply([foreign.secret("clients")]).await?;
         wait_for("the old authority's certificates are refused", PATIENCE, async || {
             fail(inspect(&known)).await.map(drop)
         })

@@ -1,6 +1,6 @@
 //! Running programs: quietly, with everything shown, or line by line with a limit on time.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -50,12 +50,13 @@ pub(crate) enum End {
     TooLate,
 }
 
-/// Runs a program and hands over each line of its standard output while it runs. After `limit` it is killed.
+/// Runs a program and hands over each line that it prints while it runs. After `limit` it is killed.
 pub(crate) fn watch(command: &mut Command, limit: Duration, mut see: impl FnMut(&str)) -> Result<End> {
     let deadline = Instant::now() + limit;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start `{}`", shown(command)))?;
     let lines = lines_of(&mut child);
@@ -75,7 +76,12 @@ pub(crate) fn watch(command: &mut Command, limit: Duration, mut see: impl FnMut(
 
 fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
-    let output = child.stdout.take().expect("standard output is piped");
+    send_lines(child.stdout.take().expect("standard output is piped"), sender.clone());
+    send_lines(child.stderr.take().expect("standard error is piped"), sender);
+    receiver
+}
+
+fn send_lines(output: impl Read + Send + 'static, sender: mpsc::Sender<String>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(output);
         let mut line = Vec::new();
@@ -87,7 +93,6 @@ fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
             }
         }
     });
-    receiver
 }
 
 /// The command as a person would type it, more or less.

@@ -4,6 +4,7 @@ mod audit;
 mod chart;
 mod counts;
 mod licences;
+mod reasons;
 mod schemas;
 mod tests;
 
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use node::{Neighbours, Node, Options, Progress, Tools};
+use node::{Neighbours, Node, Options, Progress, Tools, install_regctl};
 
 use crate::build::{self, Program};
 use crate::cluster::{self, Settings};
@@ -126,6 +127,7 @@ pub(crate) fn run(selection: &Selection, filter: &[String]) -> ExitCode {
         counts: Counts::default(),
     };
     let begun = Instant::now();
+    say_free_space();
     let mut report: Vec<Row> = Vec::new();
     for part in selection.parts() {
         terminal::heading(part.name());
@@ -152,19 +154,26 @@ pub(crate) fn run(selection: &Selection, filter: &[String]) -> ExitCode {
         terminal::line(row);
     }
     terminal::line(format_args!("{:<12}{:>8.1} s", "all", begun.elapsed().as_secs_f64()));
-    let failed: Vec<String> = report
-        .iter()
-        .filter(|row| row.is_failure())
-        .map(|row| row.part.name())
-        .collect();
-    if !failed.is_empty() {
-        terminal::line(format_args!("failed: {}", failed.join(", ")));
+    say_free_space();
+    // Said again, because it may stand far above.
+    for row in &report {
+        if let Err(error) = &row.outcome {
+            terminal::line(format_args!("FAILED: {}: {error:#}", row.part.name()));
+        }
     }
     terminal::line(suite.counts);
-    if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
+    if report.iter().any(Row::is_failure) {
         ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// A full disk shows itself in ways that are hard to read; this makes it easy.
+fn say_free_space() {
+    match node::free_space(repository::root()) {
+        Ok(bytes) => terminal::line(format_args!("free on the disk: {} GiB", bytes >> 30)),
+        Err(error) => terminal::line(format_args!("{error:#}")),
     }
 }
 
@@ -237,7 +246,19 @@ impl Suite {
             Part::Manifests => return schemas::check(self.node()?),
             Part::E2e => {
                 let node = self.node.as_ref().context("there is no test cluster")?;
-                return tests::end_to_end(node, &self.programs, self.kind(), &self.filter, &mut self.counts);
+                let regctl = install_regctl(&self.progress)?;
+                let clients = tests::Clients {
+                    regctl: &regctl,
+                    plugin: build::find(&self.programs, "kubectl-wharfinger")?,
+                };
+                return tests::end_to_end(
+                    node,
+                    &self.programs,
+                    &clients,
+                    self.kind(),
+                    &self.filter,
+                    &mut self.counts,
+                );
             }
             Part::Audit => return audit::check(&self.node()?.audit_log()),
             Part::Down => Node::find(&Options::new(NODE), self.tools()?)?.down(&self.progress)?,

@@ -11,15 +11,19 @@ use serde_json::Value;
 use crate::{exec, repository};
 
 /// Each package and which others of ours it may use. What is missing here may use none.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("crds", &[]),
     ("registry-policy", &[]),
     ("registry-config", &["registry-policy"]),
     ("wharfinger-registry", &["registry-config", "registry-policy"]),
     ("wharfinger-operator", &["crds", "registry-config", "registry-policy"]),
+    (
+        "kubectl-wharfinger",
+        &["crds", "registry-config", "registry-policy", "wharfinger-operator"],
+    ),
     ("faults", &[]),
     ("neighbours", &["faults"]),
-    ("bench", &["faults"]),
+    ("bench", &["faults", "registry-policy"]),
     ("fuzz", &["wharfinger-registry"]),
     ("node", &[]),
     ("e2e", &["crds", "node"]),

@@ -7,19 +7,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crds::{RegistryIdentity, annotations, labels, secret_types};
+use crds::{RegistryIdentity, annotations, secret_types};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
 use kube::runtime::events::EventType;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::snapshot::{Rotation, Snapshot, Source};
+use super::admission::Admission;
+use super::snapshot::{Rotation, Snapshot, Source, secrets_of};
 use super::validate::Plan;
 use crate::api;
 use crate::context::Context;
+use crate::names;
 use crate::password_source::{NEXT_KEY, PasswordSource, rotation};
 use crate::state::{LiveState, SourceVersion};
 
@@ -41,7 +42,7 @@ pub(super) async fn generate(snapshot: &Snapshot, context: &Context) -> bool {
         let done = match snapshot.sources.get(&uid) {
             Some(Source::Missing) => make(identity, snapshot, context).await,
             Some(Source::Present { rotation, .. }) if is_due(identity, rotation, snapshot.now) => {
-                begin_rotation(identity, snapshot, context).await
+                begin_rotation(identity, context).await
             }
             _ => Ok(false),
         };
@@ -59,7 +60,7 @@ pub(super) async fn complete_rotations(snapshot: &Snapshot, plan: &Plan, context
             .get(&uid)
             .and_then(super::validate::Identity::announced_next);
         if let Some(version) = announced
-            && let Err(error) = complete_rotation(identity, version, snapshot, context).await
+            && let Err(error) = complete_rotation(identity, version, context).await
         {
             not_written(identity, &error);
         }
@@ -108,40 +109,32 @@ fn new_password(source: &PasswordSource<'_>) -> ByteString {
     ByteString(Alphanumeric.sample_string(&mut rand::rng(), length).into_bytes())
 }
 
-fn secrets(snapshot: &Snapshot, context: &Context) -> Api<Secret> {
-    let namespace = snapshot.registry.namespace().unwrap_or_default();
-    Api::namespaced(context.client.clone(), &namespace)
-}
-
-fn params() -> PostParams {
-    PostParams {
-        field_manager: Some(api::FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    }
+/// The name that an identity signs in with here.
+fn full_username(identity: &RegistryIdentity, snapshot: &Snapshot) -> String {
+    let namespace = identity.namespace().unwrap_or_default();
+    Admission::of_identities(&snapshot.registry, &snapshot.namespaces, &namespace).username(identity)
 }
 
 async fn make(identity: &RegistryIdentity, snapshot: &Snapshot, context: &Context) -> Result<bool, api::Error> {
-    let Some(source) = PasswordSource::of(identity).filter(|source| source.generate.is_some()) else {
+    let Some(source) = PasswordSource::generated(identity) else {
         return Ok(false);
     };
-    let username = identity.spec.username.clone().unwrap_or_else(|| identity.name_any());
     let name = source.secret.clone();
     let mut secret = Secret {
         type_: Some(secret_types::CREDENTIAL.to_owned()),
         data: Some(BTreeMap::from([
-            ("username".to_owned(), ByteString(username.into_bytes())),
+            (
+                "username".to_owned(),
+                ByteString(full_username(identity, snapshot).into_bytes()),
+            ),
             (source.key.clone(), new_password(&source)),
         ])),
         ..Secret::default()
     };
     secret.metadata.name = Some(name.clone());
-    secret.metadata.labels = Some(BTreeMap::from([
-        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
-        (labels::REGISTRY.to_owned(), snapshot.registry.name_any()),
-        (labels::IDENTITY.to_owned(), identity.name_any()),
-    ]));
-    let made = secrets(snapshot, context);
-    match api::call(format!("make Secret `{name}`"), made.create(&params(), &secret)).await {
+    secret.metadata.labels = Some(names::identity_secret_labels(&snapshot.registry.name_any(), identity));
+    let (secrets, params) = (secrets_of(identity, context), api::post_params());
+    match api::call(format!("make Secret `{name}`"), secrets.create(&params, &secret)).await {
         Ok(_) => {
             let note = format!("a password was generated and stored in Secret `{name}`");
             tell(identity, context, "CredentialGenerated", &note).await;
@@ -153,15 +146,11 @@ async fn make(identity: &RegistryIdentity, snapshot: &Snapshot, context: &Contex
     }
 }
 
-async fn begin_rotation(
-    identity: &RegistryIdentity,
-    snapshot: &Snapshot,
-    context: &Context,
-) -> Result<bool, api::Error> {
-    let Some(source) = PasswordSource::of(identity).filter(|source| source.generate.is_some()) else {
+async fn begin_rotation(identity: &RegistryIdentity, context: &Context) -> Result<bool, api::Error> {
+    let Some(source) = PasswordSource::generated(identity) else {
         return Ok(false);
     };
-    change(&source.secret, snapshot, context, |secret| {
+    change(identity, &source.secret, context, |secret| {
         let data = secret.data.get_or_insert_default();
         data.insert(NEXT_KEY.to_owned(), new_password(&source));
         secret
@@ -176,13 +165,12 @@ async fn begin_rotation(
 async fn complete_rotation(
     identity: &RegistryIdentity,
     version: &SourceVersion,
-    snapshot: &Snapshot,
     context: &Context,
 ) -> Result<(), api::Error> {
-    let Some(source) = PasswordSource::of(identity).filter(|source| source.generate.is_some()) else {
+    let Some(source) = PasswordSource::generated(identity) else {
         return Ok(());
     };
-    let changed = change(&source.secret, snapshot, context, |secret| {
+    let changed = change(identity, &source.secret, context, |secret| {
         if secret.resource_version().as_ref() != Some(&version.resource_version) {
             return false;
         }
@@ -206,12 +194,12 @@ async fn complete_rotation(
 
 /// Replaces a Secret by a changed one. Whether it was changed; not where somebody else was faster.
 async fn change(
+    identity: &RegistryIdentity,
     name: &str,
-    snapshot: &Snapshot,
     context: &Context,
     change: impl FnOnce(&mut Secret) -> bool,
 ) -> Result<bool, api::Error> {
-    let secrets = secrets(snapshot, context);
+    let secrets = secrets_of(identity, context);
     let Some(mut secret) = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await? else {
         return Ok(false);
     };
@@ -221,7 +209,7 @@ async fn change(
     secret.managed_fields_mut().clear();
     match api::call(
         format!("write Secret `{name}`"),
-        secrets.replace(name, &params(), &secret),
+        secrets.replace(name, &api::post_params(), &secret),
     )
     .await
     {

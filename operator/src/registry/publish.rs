@@ -2,20 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use crds::{labels, secret_types};
+use crds::secret_types;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
-use registry_config::{Access, CONTENT_KEY, INDEX_KEY, digest_of, pack};
+use registry_config::{
+    Access, CONTENT_KEY, INDEX_KEY, Layout, MAX_PACKED_BYTES, MAX_SHARD_BYTES, Packed, Slot, digest_of, pack,
+};
 
 use crate::api;
 use crate::context::Context;
 use crate::names;
 use crate::registry::snapshot::{LiveIndex, Snapshot};
+use crate::registry::tidy;
 use crate::registry::validate::{self, Plan};
+use crate::shards::{self, Idle, Occupied};
 use crate::state::{LiveState, STATE_KEY, SecretVersion, State};
+use crate::state_shards::{LIST_KEY, List};
 
 /// The document in force after a pass.
 #[derive(Debug, Clone, Default)]
@@ -81,24 +85,24 @@ pub(super) async fn publish(
             ..found(snapshot)
         });
     }
-    let packed = if due {
-        match pack(&plan.content, plan.next_revision) {
-            Ok(packed) => Some(packed),
-            Err(error) => {
-                return Ok(Publication {
-                    refused: Some(error.to_string()),
-                    ..found(snapshot)
-                });
-            }
-        }
-    } else {
-        None
+    let refuse = |why: String| Publication {
+        refused: Some(why),
+        ..found(snapshot)
+    };
+    let index_version = match &snapshot.index {
+        LiveIndex::Absent | LiveIndex::Foreign => None,
+        LiveIndex::Unreadable { secret } | LiveIndex::Read { secret, .. } => Some(secret),
+    };
+    let packed = due.then(|| pack(&plan.content, plan.next_revision, idle(index_version)));
+    let packed = match packed.transpose() {
+        Ok(packed) => packed,
+        Err(error) => return Ok(refuse(error.to_string())),
     };
     let mut next = state.clone();
     if due {
         next.revision = plan.next_revision;
     }
-    let (unchanged, version) = match &snapshot.state {
+    let (unchanged, state_version) = match &snapshot.state {
         LiveState::Ours {
             state,
             secret,
@@ -106,33 +110,42 @@ pub(super) async fn publish(
         } => (*state == next && !taken_over, Some(secret)),
         LiveState::Absent | LiveState::Foreign { .. } | LiveState::Unreadable { .. } => (false, None),
     };
-    if !unchanged {
-        let name = names::state_secret(&snapshot.registry.name_any());
-        let bytes = match next.pack() {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                return Ok(Publication {
-                    refused: Some(error.to_string()),
-                    ..found(snapshot)
-                });
+    let secrets = snapshot.secrets(context);
+    // The slot is looked at before anything is written: whoever writes the state after that has not been overtaken until then.
+    let ready = match packed {
+        Some(packed) => match look(&secrets, snapshot, &packed, index_version).await? {
+            Ok(idle) => Some((packed, idle)),
+            Err(Occupied(name)) => {
+                return Ok(refuse(format!(
+                    "Secret `{name}` exists and is none of the operator's; rename or delete it"
+                )));
             }
+        },
+        None => None,
+    };
+    if !unchanged {
+        let packed = match next.pack() {
+            Ok(packed) if packed.len() <= MAX_PACKED_BYTES => packed,
+            Ok(_) => {
+                return Ok(refuse(format!(
+                    "what the operator keeps is more than {MAX_PACKED_BYTES} bytes"
+                )));
+            }
+            Err(error) => return Ok(refuse(error.to_string())),
         };
-        let data = BTreeMap::from([(STATE_KEY.to_owned(), ByteString(bytes))]);
-        write(context, snapshot, &name, secret_types::STATE, data, version, false).await?;
+        write_state(&secrets, snapshot, &next.installation, packed, state_version).await?;
     }
-    let Some((packed_index, packed_content)) = packed else {
+    if let Some((packed, idle)) = ready {
+        write_document(&secrets, snapshot, packed, idle, index_version).await?;
+    }
+    // Last, because a revocation waits for nothing that is not needed.
+    let replaced = state_version.filter(|_| !unchanged);
+    for shard in replaced.into_iter().flat_map(|version| &version.shards) {
+        tidy::delete(&secrets, shard, None, None).await;
+    }
+    if !due {
         return Ok(found(snapshot));
-    };
-    let name = names::access_secret(&snapshot.registry.name_any());
-    let data = BTreeMap::from([
-        (INDEX_KEY.to_owned(), ByteString(packed_index)),
-        (CONTENT_KEY.to_owned(), ByteString(packed_content)),
-    ]);
-    let version = match &snapshot.index {
-        LiveIndex::Absent | LiveIndex::Foreign => None,
-        LiveIndex::Unreadable { secret } | LiveIndex::Read { secret, .. } => Some(secret),
-    };
-    write(context, snapshot, &name, secret_types::ACCESS, data, version, true).await?;
+    }
     let document = Document {
         revision: plan.next_revision,
         digest: digest_of(&plan.content),
@@ -146,41 +159,105 @@ pub(super) async fn publish(
     })
 }
 
-/// Makes a Secret, or replaces the version that was read and no other: whoever was overtaken gets a conflict.
-async fn write(
-    context: &Context,
+/// The slot that is free beside what a Secret lists.
+fn idle(version: Option<&SecretVersion>) -> Slot {
+    Slot::idle(version.and_then(|version| version.slot))
+}
+
+/// Looks at the slot that shards of the document go to, where it needs any, while nobody else has written the index.
+async fn look(
+    secrets: &Api<Secret>,
     snapshot: &Snapshot,
-    name: &str,
-    type_: &str,
-    data: BTreeMap<String, ByteString>,
+    packed: &Packed,
     version: Option<&SecretVersion>,
-    owned: bool,
+) -> Result<Result<Option<Idle>, Occupied>, api::Error> {
+    let Some(listed) = packed.content.shards() else {
+        return Ok(Ok(None));
+    };
+    let name = names::access_secret(&snapshot.registry.name_any());
+    let idle = match shards::look(secrets, &name, listed, secret_types::ACCESS).await? {
+        Ok(idle) => idle,
+        Err(occupied) => return Ok(Err(occupied)),
+    };
+    let read = version.and_then(|version| version.resource_version.clone());
+    shards::ensure_unchanged(secrets, &name, read).await?;
+    Ok(Ok(Some(idle)))
+}
+
+async fn write_document(
+    secrets: &Api<Secret>,
+    snapshot: &Snapshot,
+    packed: Packed,
+    idle: Option<Idle>,
+    version: Option<&SecretVersion>,
 ) -> Result<(), api::Error> {
     let registry = &snapshot.registry;
+    let mut like = like(
+        snapshot,
+        names::access_secret(&registry.name_any()),
+        secret_types::ACCESS,
+    );
+    like.metadata.owner_references = registry.controller_owner_ref(&()).map(|owner| vec![owner]);
+    let mut data = BTreeMap::from([(INDEX_KEY.to_owned(), ByteString(packed.index))]);
+    match (packed.content, idle) {
+        (Layout::Inside(content), _) => {
+            data.insert(CONTENT_KEY.to_owned(), ByteString(content));
+        }
+        (Layout::Outside(_, pieces), Some(idle)) => idle.write(secrets, pieces, &like).await?,
+        (Layout::Outside(..), None) => unreachable!("a slot is looked at for every document that needs one"),
+    }
+    write(secrets, like, data, version).await
+}
+
+/// Writes the state, in new shards where it needs any.
+async fn write_state(
+    secrets: &Api<Secret>,
+    snapshot: &Snapshot,
+    installation: &str,
+    packed: Vec<u8>,
+    version: Option<&SecretVersion>,
+) -> Result<(), api::Error> {
+    let like = like(
+        snapshot,
+        names::state_secret(&snapshot.registry.name_any()),
+        secret_types::STATE,
+    );
+    let (key, value) = if packed.len() <= MAX_SHARD_BYTES {
+        (STATE_KEY, packed)
+    } else {
+        let list = List::write(secrets, &like, installation, &packed).await?;
+        (LIST_KEY, list.to_json())
+    };
+    let data = BTreeMap::from([(key.to_owned(), ByteString(value))]);
+    write(secrets, like, data, version).await
+}
+
+/// What all Secrets of a kind have.
+fn like(snapshot: &Snapshot, name: String, type_: &str) -> Secret {
     let mut secret = Secret {
-        data: Some(data),
         type_: Some(type_.to_owned()),
         ..Secret::default()
     };
-    secret.metadata.name = Some(name.to_owned());
-    secret.metadata.labels = Some(BTreeMap::from([
-        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
-        (labels::REGISTRY.to_owned(), registry.name_any()),
-    ]));
-    if owned {
-        secret.metadata.owner_references = registry.controller_owner_ref(&()).map(|owner| vec![owner]);
-    }
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &registry.namespace().unwrap_or_default());
-    let params = PostParams {
-        field_manager: Some(api::FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let what = format!("write Secret `{name}`");
+    secret.metadata.name = Some(name);
+    secret.metadata.labels = Some(names::secret_labels(&snapshot.registry.name_any()));
+    secret
+}
+
+/// Makes a Secret, or replaces the version that was read and no other: whoever was overtaken gets a conflict.
+async fn write(
+    secrets: &Api<Secret>,
+    mut secret: Secret,
+    data: BTreeMap<String, ByteString>,
+    version: Option<&SecretVersion>,
+) -> Result<(), api::Error> {
+    let name = secret.name_any();
+    secret.data = Some(data);
+    let (what, params) = (format!("write Secret `{name}`"), api::post_params());
     match version {
         None => api::call(what, secrets.create(&params, &secret)).await?,
         Some(version) => {
             secret.metadata.resource_version.clone_from(&version.resource_version);
-            api::call(what, secrets.replace(name, &params, &secret)).await?
+            api::call(what, secrets.replace(&name, &params, &secret)).await?
         }
     };
     Ok(())

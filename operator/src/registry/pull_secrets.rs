@@ -1,21 +1,22 @@
 //! Secrets that Pods pull with: they follow the passwords of identities, after the registry has accepted those.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crds::{PullSecret, RegistryIdentity, labels, reasons};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, secrets_of};
 use super::status::Findings;
 use crate::api;
 use crate::context::Context;
 use crate::hashing::value_of;
+use crate::names;
 use crate::outcome::Verdict;
 use crate::state::SourceVersion;
 
@@ -27,16 +28,7 @@ const KEY: &str = ".dockerconfigjson";
 pub(super) async fn keep(findings: &Findings<'_>, context: &Context) -> HashMap<String, Verdict> {
     let snapshot = findings.snapshot;
     let mut troubles = HashMap::new();
-    let mut wanted = HashSet::new();
     for identity in &snapshot.identities {
-        wanted.extend(
-            identity
-                .spec
-                .pull_secrets
-                .iter()
-                .flatten()
-                .map(|secret| secret.name.clone()),
-        );
         let kept = keep_of(identity, findings, context).await;
         let trouble = kept.unwrap_or_else(|error| {
             // One Secret that cannot be written must not keep others from anything.
@@ -52,7 +44,7 @@ pub(super) async fn keep(findings: &Findings<'_>, context: &Context) -> HashMap<
             troubles.insert(identity.uid().unwrap_or_default(), why);
         }
     }
-    if let Err(error) = remove_others(&wanted, snapshot, context).await {
+    if let Err(error) = remove_others(snapshot, context).await {
         tracing::warn!(
             error = api::chain(&error),
             "a pull secret is not removed; tried again later"
@@ -84,7 +76,7 @@ async fn keep_of(
     let (Some(planned), Some(version)) = (planned, version) else {
         return Ok(Ok(()));
     };
-    let Some(password) = read_password(version, snapshot, context).await? else {
+    let Some(password) = read_password(identity, version, context).await? else {
         return Ok(Ok(()));
     };
     let credentials = Credentials {
@@ -107,22 +99,17 @@ struct Credentials<'a> {
 
 /// The password as the Secret has it in exactly this version.
 async fn read_password(
+    identity: &RegistryIdentity,
     version: &SourceVersion,
-    snapshot: &Snapshot,
     context: &Context,
 ) -> Result<Option<zeroize::Zeroizing<String>>, api::Error> {
-    let secrets = secrets_of(snapshot, context);
+    let secrets = secrets_of(identity, context);
     let name = &version.secret;
     let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
     let found = found.filter(|secret| secret.resource_version().as_ref() == Some(&version.resource_version));
     let value = found.and_then(|secret| value_of(secret, &version.key).ok());
     let text = value.and_then(|value| String::from_utf8(value.to_vec()).ok());
     Ok(text.map(zeroize::Zeroizing::new))
-}
-
-fn secrets_of(snapshot: &Snapshot, context: &Context) -> Api<Secret> {
-    let namespace = snapshot.registry.namespace().unwrap_or_default();
-    Api::namespaced(context.client.clone(), &namespace)
 }
 
 /// The file that container runtimes read, `~/.docker/config.json`.
@@ -143,13 +130,9 @@ async fn write(
     context: &Context,
 ) -> Result<Result<(), Verdict>, api::Error> {
     let name = &pull_secret.name;
-    let secrets = secrets_of(snapshot, context);
+    let secrets = secrets_of(identity, context);
     let config = ByteString(docker_config(credentials, hosts));
     let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
-    let params = PostParams {
-        field_manager: Some(api::FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
     if let Some(found) = &found {
         if found.labels().get(labels::IDENTITY) != Some(&identity.name_any())
             || !found.labels().contains_key(labels::PULL_SECRET)
@@ -172,13 +155,11 @@ async fn write(
         ..Secret::default()
     };
     written.metadata.name = Some(name.clone());
-    written.metadata.labels = Some(BTreeMap::from([
-        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
-        (labels::REGISTRY.to_owned(), snapshot.registry.name_any()),
-        (labels::IDENTITY.to_owned(), identity.name_any()),
-        (labels::PULL_SECRET.to_owned(), "true".to_owned()),
-    ]));
-    let what = format!("write Secret `{name}`");
+    written.metadata.labels = Some(names::identity_secret_labels(&snapshot.registry.name_any(), identity));
+    written
+        .labels_mut()
+        .insert(labels::PULL_SECRET.to_owned(), "true".to_owned());
+    let (what, params) = (format!("write Secret `{name}`"), api::post_params());
     let done = match found {
         None => api::call(what, secrets.create(&params, &written)).await,
         Some(found) => {
@@ -194,15 +175,22 @@ async fn write(
     }
 }
 
-/// Removes the pull secrets of this Registry's identities that none of them names.
-async fn remove_others(wanted: &HashSet<String>, snapshot: &Snapshot, context: &Context) -> Result<(), api::Error> {
-    let (registry, namespace) = (snapshot.registry.name_any(), snapshot.registry.namespace());
-    let secrets = secrets_of(snapshot, context);
+/// Removes the pull secrets of this Registry's identities that they do not name any more. Those of identities that are gone are
+/// pruned with everything else of theirs.
+async fn remove_others(snapshot: &Snapshot, context: &Context) -> Result<(), api::Error> {
+    let identities: HashMap<(Option<String>, String), &RegistryIdentity> = snapshot
+        .identities
+        .iter()
+        .map(|identity| ((identity.namespace(), identity.name_any()), identity.as_ref()))
+        .collect();
     let left_over = context.stores.own_secrets.state_filter(|secret| {
-        secret.namespace() == namespace
-            && secret.labels().contains_key(labels::PULL_SECRET)
-            && secret.labels().get(labels::REGISTRY) == Some(&registry)
-            && !wanted.contains(&secret.name_any())
+        let owner = secret.labels().get(labels::IDENTITY);
+        let owner = owner.and_then(|name| identities.get(&(secret.namespace(), name.clone())));
+        secret.labels().contains_key(labels::PULL_SECRET)
+            && owner.is_some_and(|identity| {
+                let mut named = identity.spec.pull_secrets.iter().flatten();
+                named.all(|named| named.name != secret.name_any())
+            })
     });
     for secret in left_over {
         let name = secret.name_any();
@@ -211,6 +199,7 @@ async fn remove_others(wanted: &HashSet<String>, snapshot: &Snapshot, context: &
             resource_version: secret.resource_version(),
         };
         let params = DeleteParams::default().preconditions(exactly_this);
+        let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &secret.namespace().unwrap_or_default());
         match api::call(format!("delete Secret `{name}`"), secrets.delete(&name, &params)).await {
             Ok(_) => {}
             Err(error) if error.is_not_found() || error.is_conflict() => {}

@@ -1,12 +1,14 @@
 //! All reads of a pass over a Registry: from the stores where they serve, live where only the newest will do.
 
-use std::collections::HashMap;
+mod sources;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crds::{AccessPolicy, Registry, RegistryIdentity, annotations, labels, reasons, secret_types};
+use crds::{AccessPolicy, Registry, RegistryIdentity, SecretFileReference, labels, reasons, secret_types};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
-use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
+use kube::api::{DynamicObject, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use registry_config::{
@@ -17,12 +19,15 @@ use zeroize::Zeroizing;
 use crate::api;
 use crate::cluster_issuer::ClusterIssuer;
 use crate::context::Context;
-use crate::hashing::{HashResult, HashSlot, Which, is_marked, value_of};
+use crate::hashing::{HashResult, HashSlot, is_marked, value_of};
 use crate::names;
 use crate::outcome::Verdict;
-use crate::password_source::PasswordSource;
-use crate::state::{LiveState, SecretVersion};
-use crate::stores::{authorities_secret, registries_of, registry_of, user_file};
+use crate::registry::admission::Namespaces;
+use crate::shards;
+use crate::state::{LiveState, Outside, SecretVersion};
+use crate::state_shards::List;
+use crate::stores::{authorities_secret, issuer_authorities, registries_of, registry_of, user_file};
+pub(super) use sources::{Rotation, Source, secrets_of};
 
 /// Everything that a pass knows.
 pub(super) struct Snapshot {
@@ -31,14 +36,18 @@ pub(super) struct Snapshot {
     pub(super) identities: Vec<Arc<RegistryIdentity>>,
     /// Policies that name this Registry, from any namespace, by name.
     pub(super) policies: Vec<Arc<AccessPolicy>>,
-    /// The Secrets that identities of this namespace read their passwords from, by identity UID.
+    /// The labels of all namespaces.
+    pub(super) namespaces: Namespaces,
+    /// The Secrets that admitted identities read their passwords from, by identity UID.
     pub(super) sources: HashMap<String, Source>,
     /// The latest results of hashing.
     pub(super) hashes: HashMap<HashSlot, HashResult>,
     pub(super) state: LiveState,
     pub(super) index: LiveIndex,
-    /// A signing key for a Registry that has none.
+    /// A signing key for a Registry that has none, or whose next is due.
     pub(super) fresh_key: TokenKey,
+    /// The names of the signing keys that every Pod is known to have.
+    pub(super) proven_keys: HashSet<String>,
     /// The highest revision that a Pod has reported.
     pub(super) highest_reported: u64,
     /// The Registry's own Deployment, where there is one.
@@ -51,46 +60,45 @@ pub(super) struct Snapshot {
     pub(super) certificate: CertificateSource,
     pub(super) users: UserFile,
     pub(super) authorities: Authorities,
+    /// The authorities of issuers of OpenID Connect tokens, by the name of the issuer.
+    pub(super) issuer_authorities: BTreeMap<String, Authorities>,
     /// Who issues tokens of ServiceAccounts, where that is known.
     pub(super) cluster_issuer: Option<Arc<ClusterIssuer>>,
     pub(super) now: Timestamp,
 }
 
-/// The Secret that a password is read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
-    /// It does not exist.
-    Missing,
-    /// It exists, but its owner has not agreed.
-    NotMarked,
-    /// It exists, but is not the one that the operator generated for this identity.
-    Foreign,
-    /// It exists in this version.
-    Present {
-        uid: String,
-        resource_version: String,
-        rotation: Rotation,
-    },
-}
-
-/// How far the rotation of a generated password is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Rotation {
-    /// When the password was put there.
-    pub(super) since: Option<Timestamp>,
-    /// Whether the password that is to follow stands beside it.
-    pub(super) is_pending: bool,
-}
-
-impl Rotation {
-    fn of(secret: &PartialObjectMeta<Secret>) -> Self {
-        let rotated = secret.annotations().get(annotations::ROTATED_AT);
+impl Snapshot {
+    /// A Registry alone: nothing about it is known, and nothing of it exists yet.
+    pub(super) fn alone(registry: Arc<Registry>, fresh_key: TokenKey, now: Timestamp) -> Self {
         Self {
-            since: rotated
-                .and_then(|text| text.parse().ok())
-                .or_else(|| secret.creation_timestamp().map(|time| time.0)),
-            is_pending: secret.annotations().contains_key(annotations::ROTATION_PENDING),
+            registry,
+            identities: Vec::new(),
+            policies: Vec::new(),
+            namespaces: Namespaces::new(),
+            sources: HashMap::new(),
+            hashes: HashMap::new(),
+            state: LiveState::Absent,
+            index: LiveIndex::Absent,
+            fresh_key,
+            proven_keys: HashSet::new(),
+            highest_reported: 0,
+            deployment: None,
+            service: None,
+            pods: Vec::new(),
+            claim: Claim::NotNeeded,
+            certificate: CertificateSource::NotNeeded,
+            users: UserFile::NotNeeded,
+            authorities: Authorities::NotNeeded,
+            issuer_authorities: BTreeMap::new(),
+            cluster_issuer: None,
+            now,
         }
+    }
+
+    /// The Secrets of the Registry's namespace, to be read and written now.
+    pub(super) fn secrets(&self, context: &Context) -> Api<Secret> {
+        let namespace = self.registry.namespace().unwrap_or_default();
+        Api::namespaced(context.client.clone(), &namespace)
     }
 }
 
@@ -115,9 +123,9 @@ impl UserFile {
     }
 }
 
-/// The authorities of clients' certificates.
+/// Authorities that certificates are believed by: clients', or an issuer's.
 pub(super) enum Authorities {
-    /// Clients are asked for none.
+    /// There are none to be read.
     NotNeeded,
     /// Their Secret does not exist.
     Missing,
@@ -174,6 +182,22 @@ pub(super) enum LiveIndex {
     },
 }
 
+impl LiveIndex {
+    /// What the document in force says, where there is one that can be read.
+    pub(super) fn content(&self) -> Option<&AccessContent> {
+        match self {
+            Self::Read { content, .. } => Some(content),
+            Self::Absent | Self::Foreign | Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// The UIDs of the identities that it lists.
+    pub(super) fn listed(&self) -> HashSet<&str> {
+        let listed = self.content().into_iter().flat_map(|content| &content.identities);
+        listed.filter_map(|entry| entry.uid.as_deref()).collect()
+    }
+}
+
 /// The volume as a pass found it.
 pub(super) enum Claim {
     /// The Registry uses none.
@@ -210,24 +234,26 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         api::find(format!("read Secret `{index_name}`"), secrets.get_opt(&index_name)),
     )?;
 
-    let mut sources = HashMap::new();
-    let mut hashes = HashMap::new();
-    for identity in identities
+    let namespaces: Namespaces = stores
+        .namespaces
+        .state()
         .iter()
-        .filter(|identity| identity.namespace().as_deref() == Some(&namespace))
-    {
-        let uid = identity.uid().unwrap_or_default();
-        if let Some(source) = source(identity, &secrets, &namespace, context).await? {
-            sources.insert(uid.clone(), source);
-        }
-        for which in [Which::Current, Which::Next] {
-            let identity = uid.clone();
-            let slot = HashSlot { identity, which };
-            if let Some(result) = context.hashing.result(&slot) {
-                hashes.insert(slot, result);
+        .map(|found| (found.name_any(), found.labels().clone()))
+        .collect();
+    let outside = match state.as_ref().and_then(List::of) {
+        Some(list) => {
+            let packed = list.read(&secrets).await?;
+            if packed.is_err() {
+                let read = state.as_ref().and_then(ResourceExt::resource_version);
+                shards::ensure_unchanged(&secrets, &state_name, read).await?;
             }
+            Some(Outside { list, packed })
         }
-    }
+        None => None,
+    };
+    let state = LiveState::read(state.as_ref(), outside, &context.settings.installation);
+    let index = read_index(index.as_ref(), &index_name, &secrets).await?;
+    let (sources, hashes) = sources::read(&registry, &namespaces, &identities, &index, context).await?;
 
     let own = |kind: &str| {
         let store = stores.owned.get(kind)?;
@@ -243,16 +269,25 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
     let claim = claim(&registry, &namespace, context).await?;
     let certificate = certificate(&registry, &secrets).await?;
     let users = users(&registry, &secrets).await?;
-    let authorities = authorities(&registry, &secrets).await?;
+    let authorities = match authorities_secret(&registry) {
+        Some(reference) => read_authorities(reference, &secrets).await?,
+        None => Authorities::NotNeeded,
+    };
+    let mut of_issuers = BTreeMap::new();
+    for (issuer, reference) in issuer_authorities(&registry) {
+        of_issuers.insert(issuer.to_owned(), read_authorities(reference, &secrets).await?);
+    }
     let highest_reported = context.proofs.highest(&reference);
     Ok(Snapshot {
-        state: LiveState::read(state.as_ref(), &context.settings.installation),
-        index: read_index(index.as_ref()),
+        state,
+        proven_keys: proven_keys(&index, &reference, context),
+        index,
         fresh_key: fresh_key(),
         now: Timestamp::now(),
         registry,
         identities,
         policies,
+        namespaces,
         sources,
         hashes,
         highest_reported,
@@ -263,53 +298,9 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         certificate,
         users,
         authorities,
+        issuer_authorities: of_issuers,
         cluster_issuer: context.cluster_issuer.get(),
     })
-}
-
-/// What is known about the Secret that an identity names.
-async fn source(
-    identity: &RegistryIdentity,
-    secrets: &Api<Secret>,
-    namespace: &str,
-    context: &Context,
-) -> Result<Option<Source>, api::Error> {
-    let Some(PasswordSource {
-        secret: name, generate, ..
-    }) = PasswordSource::of(identity)
-    else {
-        return Ok(None);
-    };
-    let generated = generate.is_some();
-    let judge = |secret: &PartialObjectMeta<Secret>| {
-        if generated && secret.labels().get(labels::IDENTITY) != Some(&identity.name_any()) {
-            return Source::Foreign;
-        }
-        Source::Present {
-            uid: secret.uid().unwrap_or_default(),
-            resource_version: secret.resource_version().unwrap_or_default(),
-            rotation: Rotation::of(secret),
-        }
-    };
-    if let Some(secret) = context.stores.credential(namespace, &name) {
-        return Ok(Some(judge(&secret)));
-    }
-    // Not among the marked ones as far as the watches have come: the API server knows for certain.
-    let found = api::find(format!("read Secret `{name}`"), secrets.get_metadata_opt(&name)).await?;
-    Ok(Some(match found {
-        None => Source::Missing,
-        Some(secret) if generated => judge(&secret),
-        Some(secret)
-            if secret
-                .labels()
-                .get(labels::CREDENTIAL)
-                .is_some_and(|value| value == "true") =>
-        {
-            judge(&secret)
-        }
-        // The type is not part of the metadata; a Secret of the right one comes through its watch in a moment.
-        Some(_) => Source::NotMarked,
-    }))
 }
 
 /// Reads the user file.
@@ -341,11 +332,7 @@ async fn users(registry: &Registry, secrets: &Api<Secret>) -> Result<UserFile, a
     })
 }
 
-/// Reads the authorities of clients' certificates.
-async fn authorities(registry: &Registry, secrets: &Api<Secret>) -> Result<Authorities, api::Error> {
-    let Some(reference) = authorities_secret(registry) else {
-        return Ok(Authorities::NotNeeded);
-    };
+async fn read_authorities(reference: &SecretFileReference, secrets: &Api<Secret>) -> Result<Authorities, api::Error> {
     let name = &reference.name;
     let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
     let Some(found) = found else {
@@ -386,28 +373,54 @@ async fn certificate(registry: &Registry, secrets: &Api<Secret>) -> Result<Certi
     })
 }
 
-fn read_index(secret: Option<&Secret>) -> LiveIndex {
-    let Some(secret) = secret else { return LiveIndex::Absent };
+async fn read_index(secret: Option<&Secret>, name: &str, secrets: &Api<Secret>) -> Result<LiveIndex, api::Error> {
+    let Some(secret) = secret else {
+        return Ok(LiveIndex::Absent);
+    };
     if secret.type_.as_deref() != Some(secret_types::ACCESS) {
-        return LiveIndex::Foreign;
+        return Ok(LiveIndex::Foreign);
     }
+    let key = |key: &str| Some(secret.data.as_ref()?.get(key)?.0.clone());
+    let index = key(INDEX_KEY).unwrap_or_default();
+    let listed = registry_config::parse_index(&index).ok().and_then(|index| index.shards);
     let version = SecretVersion {
         resource_version: secret.resource_version(),
+        slot: listed.as_ref().map(|listed| listed.slot),
+        shards: Vec::new(),
     };
-    let data = secret.data.as_ref();
-    let key = |key: &str| data.and_then(|data| data.get(key)).map(|value| value.0.as_slice());
-    let (Some(index), Some(content)) = (key(INDEX_KEY), key(CONTENT_KEY)) else {
-        return LiveIndex::Unreadable { secret: version };
+    let content = match listed {
+        Some(listed) => {
+            let content = shards::read(secrets, name, &listed).await?;
+            if content.is_none() {
+                shards::ensure_unchanged(secrets, name, secret.resource_version()).await?;
+            }
+            content
+        }
+        None => key(CONTENT_KEY),
     };
-    match registry_config::index_from_secret(index, content) {
-        Ok((index, access)) => LiveIndex::Read {
+    let read = content.and_then(|content| registry_config::index_from_secret(&index, &content).ok());
+    Ok(match read {
+        Some((index, access)) => LiveIndex::Read {
             revision: index.revision,
             digest: index.digest.unwrap_or_default(),
             content: Box::new(access.content),
             secret: version,
         },
-        Err(_) => LiveIndex::Unreadable { secret: version },
-    }
+        None => LiveIndex::Unreadable { secret: version },
+    })
+}
+
+/// The names of the signing keys in the document in force that every Pod is known to have.
+fn proven_keys(index: &LiveIndex, registry: &ObjectRef<Registry>, context: &Context) -> HashSet<String> {
+    let keys = index.content().into_iter().flat_map(|content| &content.token.keys);
+    let kids = keys.map(|key| key.kid.clone());
+    kids.filter(|kid| context.proofs.has_entry(registry, &key_entry(kid)))
+        .collect()
+}
+
+/// How a signing key is remembered among what every Pod has.
+pub(super) fn key_entry(kid: &str) -> String {
+    format!("key {kid}")
 }
 
 /// A new ES256 key; its name is random, because nothing depends on it.
@@ -416,6 +429,7 @@ fn fresh_key() -> TokenKey {
     TokenKey {
         kid: uuid::Uuid::new_v4().to_string(),
         private_key: pair.serialize_pem(),
+        refresh_only: false,
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::apply::Application;
 use super::proof::{Proof, is_ready};
 use super::publish::Publication;
-use super::snapshot::{Claim, Snapshot};
+use super::snapshot::{Claim, Snapshot, key_entry};
 use super::validate::{Manage, Plan, Storage, is_outdated};
 use crate::api;
 use crate::conditions::conditions;
@@ -36,17 +36,6 @@ pub(super) struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    fn reference(&self) -> ObjectRef<Registry> {
-        ObjectRef::from_obj(self.snapshot.registry.as_ref())
-    }
-
-    /// Whether the plan's document is the one in force.
-    fn is_published(&self) -> bool {
-        self.publication.was_written() || !is_outdated(self.snapshot, &self.plan.content)
-    }
-}
-
-impl Findings<'_> {
     /// Whether every Pod enforces the plan's document.
     pub(super) fn is_enforced(&self) -> bool {
         self.is_published() && self.proof.verdict.is_yes()
@@ -60,6 +49,15 @@ impl Findings<'_> {
                 .map(|(_, host)| host.trim_end_matches('/').to_owned())
         };
         [external, internal].into_iter().flatten().filter_map(host).collect()
+    }
+
+    fn reference(&self) -> ObjectRef<Registry> {
+        ObjectRef::from_obj(self.snapshot.registry.as_ref())
+    }
+
+    /// Whether the plan's document is the one in force.
+    fn is_published(&self) -> bool {
+        self.publication.was_written() || !is_outdated(self.snapshot, &self.plan.content)
     }
 }
 
@@ -84,7 +82,7 @@ pub(super) fn outcome(findings: &Findings<'_>, proofs: &super::proof::Proofs) ->
         .identities
         .iter()
         .map(|(uid, identity)| {
-            let programmed = if !identity.jobs.is_empty() && identity.password_version().is_none() {
+            let programmed = if !identity.jobs().is_empty() && identity.password_version().is_none() {
                 Verdict::no(reasons::HASH_PENDING, "the password's hash is being computed")
             } else if identity.accepted.is_yes() {
                 programmed(&entry_text(uid, &identity.entry))
@@ -151,7 +149,8 @@ fn entries(plan: &Plan) -> HashSet<String> {
         .policies
         .iter()
         .map(|(uid, policy)| entry_text(uid, &policy.in_force));
-    identities.chain(policies).collect()
+    let keys = plan.content.token.keys.iter().map(|key| key_entry(&key.kid));
+    identities.chain(policies).chain(keys).collect()
 }
 
 fn entry_text(uid: &str, entry: &impl serde::Serialize) -> String {
@@ -238,7 +237,7 @@ fn status(findings: &Findings<'_>) -> RegistryStatus {
         certificate.as_ref(),
         &programmed,
     );
-    let special = special(findings);
+    let special = special(snapshot, plan);
     let mut verdicts = vec![
         (types::READY, &ready),
         (types::ACCEPTED, &accepted),
@@ -336,8 +335,7 @@ fn ready(
 }
 
 /// The conditions that are only there while they are true.
-fn special(findings: &Findings<'_>) -> Vec<(&'static str, Verdict)> {
-    let Findings { snapshot, plan, .. } = *findings;
+pub(super) fn special(snapshot: &Snapshot, plan: &Plan) -> Vec<(&'static str, Verdict)> {
     let spec = &snapshot.registry.spec;
     let mut special = Vec::new();
     let mut add = |holds: bool, type_, reason, message: &str| {
@@ -361,8 +359,14 @@ fn special(findings: &Findings<'_>) -> Vec<(&'static str, Verdict)> {
         reasons::EMPTY_DIR,
         "all images are lost when the Pod ends; use persistentVolumeClaim to keep them",
     );
+    // Some are listed only because they are over, so that nobody comes by their names.
+    let can_sign_in = plan
+        .content
+        .identities
+        .iter()
+        .any(|identity| identity.is_in_force(snapshot.now));
     add(
-        plan.content.identities.is_empty(),
+        !can_sign_in,
         types::NO_IDENTITIES,
         reasons::NONE,
         "nobody can sign in yet: create a RegistryIdentity that names this Registry",

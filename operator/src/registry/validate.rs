@@ -2,6 +2,8 @@
 
 mod authorities;
 mod identities;
+mod issuers;
+mod keys;
 mod passwords;
 mod policies;
 mod server;
@@ -13,24 +15,27 @@ mod guides;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crds::{Registry, Retention, ServiceAccountMode, ServiceType, reasons};
 use kube::ResourceExt;
 use registry_config::{
-    AccessContent, DurationText, IdentityEntry, PackError, PolicyEntry, ServiceAccountTokens, TokenSettings, digest_of,
-    pack,
+    AccessContent, ClientCertificates, IdentityEntry, MAX_PACKED_BYTES, OidcIssuer, PackError, PolicyEntry,
+    ServiceAccountTokens, Slot, digest_of, pack,
 };
 
 use crate::hashing::HashJob;
 use crate::names;
 use crate::outcome::Verdict;
+use crate::registry::admission;
 use crate::registry::elsewhere;
-use crate::registry::snapshot::{CertificateSource, LiveIndex, Snapshot};
+use crate::registry::snapshot::{Authorities, CertificateSource, LiveIndex, Snapshot};
 use crate::settings::Settings;
-use crate::state::{LiveState, MAX_STATE_BYTES, State};
+use crate::state::{LiveState, State};
 pub(super) use identities::Identity;
+use identities::Origin;
 use policies::Judged;
+pub(super) use policies::entry_at_home as policy_entry;
 pub(super) use server::ServerSettings;
 use settings::Reloadable;
 use users::Users;
@@ -100,12 +105,13 @@ pub(super) enum Storage {
 impl Plan {
     /// Passwords to be hashed.
     pub(super) fn jobs(&self) -> impl Iterator<Item = &HashJob> {
-        self.identities.values().flat_map(|identity| &identity.jobs)
+        self.identities.values().flat_map(Identity::jobs)
     }
 
     /// Whether something is missing whose coming no watch may tell of.
     pub(super) fn has_unresolved(&self) -> bool {
-        self.identities.values().any(|identity| !identity.resolved.is_yes()) || self.secret_missing
+        let mut kept = self.identities.values().filter(|identity| identity.is_kept);
+        kept.any(|identity| !identity.resolved.is_yes()) || self.secret_missing
     }
 }
 
@@ -148,34 +154,51 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         )
     });
 
+    let (keys, key_times) = keys::rotate(&state, snapshot);
+    let state = State {
+        keys,
+        key_times,
+        ..state
+    };
     let next_revision = next_revision(snapshot, &state);
+    let state = State {
+        refresh_from: keys::refresh_from(registry, &state, next_revision),
+        ..state
+    };
     let mut identities = identities::judge(snapshot, &state, next_revision);
     let mut policies = policies::judge(snapshot, &state);
     let mut users = users::judge(snapshot, &state, &taken(&identities), next_revision);
     let (client_certificates, authorities) = authorities::judge(snapshot);
     let reloadable = Reloadable::of(registry);
+    let issuers = issuers::judge(snapshot);
+    let trusted = Trusted {
+        client_certificates,
+        issuers: issuers.listed,
+    };
     let laid_out = |identities: &_, users: &_, policies: &_| {
-        let content = AccessContent {
-            client_certificates: client_certificates.clone(),
-            ..content(snapshot, &reloadable, &state, identities, users, policies)
-        };
-        (content, next_state(state.clone(), identities, users, policies))
+        (
+            content(snapshot, &reloadable, &state, &trusted, identities, users, policies),
+            next_state(state.clone(), identities, users, policies),
+        )
     };
     let (mut content, mut next) = laid_out(&identities, &users, &policies);
-    for new_denials in [NewDenials::Added, NewDenials::Refused] {
+    for additions in [Additions::OfGuests, Additions::ButDenials, Additions::All] {
         let Some(excess) = excess(&content, next_revision, &next) else {
             break;
         };
         let refusal = Verdict::no(reasons::LIMIT_EXCEEDED, excess);
-        users.refuse_additions(known(snapshot).0, &refusal);
-        refuse_additions(snapshot, &state, &mut identities, &mut policies, new_denials, &refusal);
+        if additions != Additions::OfGuests {
+            users.refuse_additions(known(snapshot).0, &refusal);
+        }
+        refuse_additions(snapshot, &state, &mut identities, &mut policies, additions, &refusal);
         (content, next) = laid_out(&identities, &users, &policies);
     }
     let manage = match foreign.or(paused) {
         Some(why) => Manage::Nothing { why },
         None => Manage::Everything { state: next },
     };
-    let workload = reloadable.accepted.and_then(|()| workload(registry, settings));
+    let accepted = reloadable.accepted.and(issuers.accepted);
+    let workload = accepted.and_then(|()| workload(registry, settings));
     Plan {
         waits_for_certificate: workload
             .as_ref()
@@ -186,11 +209,24 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         next_revision,
         secret_missing: snapshot.certificate.is_unresolved()
             || snapshot.users.is_unresolved()
-            || snapshot.authorities.is_unresolved(),
-        references: authorities.and(users.resolved),
+            || snapshot.authorities.is_unresolved()
+            || snapshot.issuer_authorities.values().any(Authorities::is_unresolved),
+        references: authorities
+            .and(issuers.resolved)
+            .and(users.resolved)
+            .and(selectors(registry)),
         identities,
         policies,
     }
+}
+
+/// What is wrong with the selectors of namespaces.
+fn selectors(registry: &Registry) -> Result<(), Verdict> {
+    let problems = admission::problems(registry);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Verdict::no(reasons::INVALID, problems.join("; ")))
 }
 
 /// The usernames that identities hold, whether or not anybody can sign in under them.
@@ -235,10 +271,17 @@ pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool 
     }
 }
 
+/// Whose word the registry takes for who somebody is.
+struct Trusted {
+    client_certificates: Option<ClientCertificates>,
+    issuers: Vec<OidcIssuer>,
+}
+
 fn content(
     snapshot: &Snapshot,
     reloadable: &Reloadable,
     state: &State,
+    trusted: &Trusted,
     identities: &BTreeMap<String, Identity>,
     users: &Users,
     policies: &BTreeMap<String, Judged>,
@@ -250,12 +293,6 @@ fn content(
         registry.namespace().unwrap_or_default(),
         registry.name_any()
     );
-    let lifetime = spec.auth.as_ref().and_then(|auth| auth.token_lifetime.as_deref());
-    // The schema admits only durations in range; anything else would be an object older than the schema.
-    let lifetime = lifetime
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(TokenSettings::DEFAULT_LIFETIME);
-    let lifetime: DurationText = lifetime.clamp(TokenSettings::DEFAULT_LIFETIME, TokenSettings::MAX_LIFETIME);
     let mut listed: Vec<IdentityEntry> = identities
         .values()
         .filter_map(|identity| match &identity.entry {
@@ -271,7 +308,8 @@ fn content(
     let mut in_force: Vec<PolicyEntry> = policies.values().filter_map(|policy| policy.in_force.clone()).collect();
     in_force.sort_by(|a, b| a.name.cmp(&b.name));
     AccessContent {
-        client_certificates: None,
+        client_certificates: trusted.client_certificates.clone(),
+        oidc: trusted.issuers.clone(),
         service_accounts: service_accounts(snapshot, reloadable, &service),
         service,
         issuer: registry.uid().unwrap_or_default(),
@@ -282,10 +320,7 @@ fn content(
         allowed_source_ranges: reloadable.allowed_source_ranges.clone(),
         challenge: reloadable.challenge,
         basic_realm: reloadable.basic_realm.clone(),
-        token: TokenSettings {
-            lifetime,
-            keys: state.keys.clone(),
-        },
+        token: keys::settings(registry, state),
         manifests: reloadable.manifests.clone(),
         blobs: reloadable.blobs.clone(),
         deletion: reloadable.deletion,
@@ -303,13 +338,11 @@ fn service_accounts(snapshot: &Snapshot, reloadable: &Reloadable, service: &str)
     if settings.mode == Some(ServiceAccountMode::Disabled) || !reloadable.takes_account_tokens {
         return None;
     }
-    let (issuer, jwks) = match (&snapshot.cluster_issuer, &snapshot.index) {
-        (Some(found), _) => (found.issuer.clone(), found.jwks.clone()),
-        (None, LiveIndex::Read { content, .. }) => {
-            let tokens = content.service_accounts.as_ref()?;
-            (tokens.issuer.clone(), tokens.jwks.clone())
-        }
-        (None, LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. }) => return None,
+    let (issuer, jwks) = if let Some(found) = &snapshot.cluster_issuer {
+        (found.issuer.clone(), found.jwks.clone())
+    } else {
+        let tokens = snapshot.index.content()?.service_accounts.as_ref()?;
+        (tokens.issuer.clone(), tokens.jwks.clone())
     };
     let mut namespaces = settings.namespaces.unwrap_or_default();
     namespaces.sort();
@@ -322,32 +355,36 @@ fn service_accounts(snapshot: &Snapshot, reloadable: &Reloadable, service: &str)
     })
 }
 
-/// What becomes of a Deny that is not in force yet, where not everything fits.
+/// What is not in force yet and is not taken, where not everything fits: first what others bring, and a Deny of the Registry's own
+/// namespace last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NewDenials {
-    /// It goes before whatever is allowed.
-    Added,
-    /// Even so it does not fit: what is taken back elsewhere must still go out.
-    Refused,
+enum Additions {
+    /// Whatever other namespaces add.
+    OfGuests,
+    /// Everything but Denies of the Registry's own namespace.
+    ButDenials,
+    /// Everything.
+    All,
 }
 
 /// What does not fit its Secret, if anything.
 fn excess(content: &AccessContent, revision: u64, state: &State) -> Option<String> {
-    let (what, bytes, most) = match (pack(content, revision), state.excess()) {
-        (Err(PackError::TooLarge(bytes)), _) => ("the access document", bytes, registry_config::MAX_CONTENT_BYTES),
-        (_, Some(bytes)) => ("what the operator keeps about this Registry", bytes, MAX_STATE_BYTES),
+    // It is as large in either slot.
+    let (what, bytes) = match (pack(content, revision, Slot::A), state.excess()) {
+        (Err(PackError::TooLarge(bytes)), _) => ("the access document", bytes),
+        (_, Some(bytes)) => ("what the operator keeps about this Registry", bytes),
         (_, None) => return None,
     };
     Some(format!(
-        "{what} would be {bytes} bytes when compressed, and at most {most} fit; delete identities or policies that are no longer needed"
+        "{what} would be {bytes} bytes when compressed, and at most {MAX_PACKED_BYTES} fit; delete identities or policies that are no longer needed"
     ))
 }
 
 /// The identities and policies of the document in force.
 fn known(snapshot: &Snapshot) -> (&[IdentityEntry], &[PolicyEntry]) {
-    match &snapshot.index {
-        LiveIndex::Read { content, .. } => (content.identities.as_slice(), content.policies.as_slice()),
-        LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => (&[], &[]),
+    match snapshot.index.content() {
+        Some(content) => (&content.identities, &content.policies),
+        None => (&[], &[]),
     }
 }
 
@@ -357,27 +394,42 @@ fn refuse_additions(
     state: &State,
     identities: &mut BTreeMap<String, Identity>,
     policies: &mut BTreeMap<String, Judged>,
-    new_denials: NewDenials,
+    additions: Additions,
     refusal: &Verdict,
 ) {
     let (known_identities, known_policies) = known(snapshot);
+    let by_uid: HashMap<&str, &IdentityEntry> = known_identities
+        .iter()
+        .filter_map(|known| Some((known.uid.as_deref()?, known)))
+        .collect();
+    let by_name: HashMap<&str, &PolicyEntry> = known_policies
+        .iter()
+        .map(|known| (known.name.as_str(), known))
+        .collect();
+    let listed: HashSet<&str> = known_identities.iter().map(|known| known.username.as_str()).collect();
     for (uid, identity) in identities {
-        let is_new = identity
-            .entry
-            .as_ref()
-            .is_some_and(|entry| !known_identities.iter().any(|known| known.uid == entry.uid));
-        if is_new {
-            identity.refuse(refusal.clone(), state.identities.get(uid));
-        } else if let Some(known) = known_identities.iter().find(|known| known.uid.as_ref() == Some(uid)) {
-            identity.refuse_growth(known, refusal);
+        let is_home = identity.origin == Origin::Home;
+        if additions == Additions::OfGuests && is_home {
+            continue;
+        }
+        match by_uid.get(uid.as_str()) {
+            Some(known) => identity.refuse_growth(known, refusal),
+            None if identity.entry.is_some() => identity.refuse(refusal.clone(), state.identities.get(uid)),
+            None if !is_home && !listed.contains(identity.username.as_str()) => identity.forget_names(refusal),
+            None => {}
         }
     }
     for (uid, policy) in policies {
         let Some(entry) = &policy.in_force else { continue };
-        if entry.effect == registry_policy::Effect::Deny && new_denials == NewDenials::Added {
+        let (is_deny, is_home) = (
+            entry.effect == registry_policy::Effect::Deny,
+            // Policies of other namespaces have those in their names.
+            !entry.name.contains('/'),
+        );
+        if is_home && (additions == Additions::OfGuests || (is_deny && additions == Additions::ButDenials)) {
             continue;
         }
-        let known = known_policies.iter().find(|known| known.name == entry.name);
+        let known = by_name.get(entry.name.as_str()).copied();
         if known != Some(entry) {
             policy.in_force = known.cloned();
             policy.keep = state.policies.get(uid).cloned();

@@ -1,15 +1,15 @@
 //! The access document as it is written: who there is and what they may do.
 //!
 //! Stand-alone it is one YAML file with the content inside. In a cluster the index and the packed content are two keys
-//! of a Secret (see [`crate::pack`]).
+//! of a Secret, or the content is in shards (see [`crate::pack`]).
 
 use registry_policy::{Action, Attributes, Effect, Mode, Role, ServiceAccountName, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError, MAX_REVISION};
 use crate::{
-    CertificateSubject, Challenge, ClientCertificates, Cors, DurationText, PasswordHash, Problem, ServiceAccountTokens,
-    SizeText,
+    CertificateSubject, Challenge, ClientCertificates, Cors, DurationText, OidcIssuer, OidcSubject, PasswordHash,
+    Problem, ServiceAccountTokens, Shards, SizeText,
 };
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
@@ -28,7 +28,10 @@ pub struct AccessIndex {
     /// `sha256:` and the hex digest of the content's JSON. Absent in a file written by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The content. Absent where it is kept beside the index.
+    /// Where the content is kept, where it is neither here nor beside the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Shards>,
+    /// The content. Absent where it is kept beside the index, or in shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<AccessContent>,
 }
@@ -103,6 +106,9 @@ pub struct AccessContent {
     /// Which tokens of a cluster's ServiceAccounts are accepted. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccountTokens>,
+    /// Issuers whose OpenID Connect tokens are accepted. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oidc: Vec<OidcIssuer>,
     /// Who may sign in. Usernames are unique.
     #[serde(default)]
     pub identities: Vec<IdentityEntry>,
@@ -194,6 +200,13 @@ pub struct TokenSettings {
     /// How long a token is valid: 5m to 1h, default 5m.
     #[serde(default = "TokenSettings::default_lifetime")]
     pub lifetime: DurationText,
+    /// How long a refresh token is valid, which clients may then keep instead of a password: 1h to 8760h. Absent: none are made, and none
+    /// are accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_lifetime: Option<DurationText>,
+    /// Refresh tokens made under an earlier revision than this are refused, so that none comes back to life with the setting. Default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refresh_from: u64,
     /// The signing keys: the first signs, all verify. None: the registry makes one for as long as it runs.
     #[serde(default)]
     pub keys: Vec<TokenKey>,
@@ -204,6 +217,10 @@ impl TokenSettings {
     pub const DEFAULT_LIFETIME: DurationText = DurationText::from_secs(300);
     /// The longest lifetime of a token.
     pub const MAX_LIFETIME: DurationText = DurationText::from_secs(3600);
+    /// The shortest lifetime of a refresh token: with a shorter one nobody would need any.
+    pub const MIN_REFRESH_LIFETIME: DurationText = Self::MAX_LIFETIME;
+    /// The longest lifetime of a refresh token, a year.
+    pub const MAX_REFRESH_LIFETIME: DurationText = DurationText::from_secs(8760 * 3600);
 
     const fn default_lifetime() -> DurationText {
         Self::DEFAULT_LIFETIME
@@ -214,6 +231,8 @@ impl Default for TokenSettings {
     fn default() -> Self {
         Self {
             lifetime: Self::DEFAULT_LIFETIME,
+            refresh_lifetime: None,
+            refresh_from: 0,
             keys: Vec::new(),
         }
     }
@@ -227,6 +246,10 @@ pub struct TokenKey {
     pub kid: String,
     /// The P-256 private key, PKCS #8 in PEM.
     pub private_key: String,
+    /// Whether it verifies nothing but refresh tokens any more: another took its place so long ago that no other token lives that it has
+    /// signed. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refresh_only: bool,
 }
 
 impl std::fmt::Debug for TokenKey {
@@ -269,6 +292,9 @@ pub struct IdentityEntry {
     /// ServiceAccounts whose tokens sign in as this identity; each at most once in a document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_accounts: Vec<ServiceAccountName>,
+    /// Subjects of OpenID Connect tokens that sign in as this identity; each at most once in a document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oidc_subjects: Vec<OidcSubject>,
     /// Names in certificates of clients who are this identity; each at most once in a document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificate_subjects: Vec<CertificateSubject>,
@@ -281,6 +307,11 @@ pub struct IdentityEntry {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 const fn default_home() -> bool {
@@ -300,6 +331,7 @@ impl IdentityEntry {
             not_after: None,
             passwords: Vec::new(),
             service_accounts: Vec::new(),
+            oidc_subjects: Vec::new(),
             certificate_subjects: Vec::new(),
             tokens_from: 0,
         }

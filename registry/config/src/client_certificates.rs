@@ -67,6 +67,21 @@ pub struct ClientCertificate {
     believed_by: [u8; 32],
 }
 
+/// The certificates of authorities in a text of PEM; at least one.
+fn read_authorities(text: &str) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in CertificateDer::pem_slice_iter(text.as_bytes()).enumerate() {
+        let number = index + 1;
+        let certificate = certificate.map_err(|error| format!("certificate {number} cannot be read: {error}"))?;
+        let added = roots.add(certificate);
+        added.map_err(|error| format!("certificate {number} cannot be an authority: {error}"))?;
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate: PEM begins with `-----BEGIN CERTIFICATE-----`".to_owned());
+    }
+    Ok(roots)
+}
+
 impl ClientVerifier {
     /// Prepares what a document says.
     ///
@@ -80,16 +95,7 @@ impl ClientVerifier {
             let verifier = None;
             return Ok(Self { mode, verifier, digest });
         }
-        let mut roots = RootCertStore::empty();
-        for (index, certificate) in CertificateDer::pem_slice_iter(settings.authorities.as_bytes()).enumerate() {
-            let number = index + 1;
-            let certificate = certificate.map_err(|error| format!("certificate {number} cannot be read: {error}"))?;
-            let added = roots.add(certificate);
-            added.map_err(|error| format!("certificate {number} cannot be an authority: {error}"))?;
-        }
-        if roots.is_empty() {
-            return Err("there is no certificate: PEM begins with `-----BEGIN CERTIFICATE-----`".to_owned());
-        }
+        let roots = read_authorities(&settings.authorities)?;
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let builder = match mode {
             ClientCertificateMode::Optional => builder.allow_unauthenticated(),
@@ -101,6 +107,14 @@ impl ClientVerifier {
             verifier: Some(verifier),
             digest,
         })
+    }
+
+    /// Whether a text holds certificates of authorities, in PEM.
+    ///
+    /// # Errors
+    /// Why it does not, in words.
+    pub fn check_authorities(text: &str) -> Result<(), String> {
+        read_authorities(text).map(|_| ())
     }
 
     /// Whether clients must have a certificate.

@@ -5,14 +5,17 @@ use std::fmt::Display;
 use std::hash::Hash;
 use std::str::FromStr;
 
-use http::{HeaderName, header};
+use http::uri::PathAndQuery;
+use http::{HeaderName, Uri, header};
 use ipnet::IpNet;
-use registry_policy::{Action, ActionSet, Effect, Expression, Policy, PolicySet, Rule, ServiceAccountName, Window};
+use registry_policy::{
+    Absence, Action, ActionSet, Effect, Expression, Policy, PolicySet, Rule, ServiceAccountName, Window, parse_network,
+};
 use serde::Serialize;
 
 use crate::{
-    AccessContent, CertificateSubject, ClientCertificate, ClientVerifier, IdentityEntry, PolicyEntry, Problem,
-    RuleEntry, TokenSettings,
+    AccessContent, CertificateSubject, ClientCertificate, ClientVerifier, IdentityEntry, OidcProvider, OidcSubject,
+    PolicyEntry, Problem, RuleEntry, TokenSettings,
 };
 
 /// An access document that passed every check.
@@ -31,6 +34,9 @@ pub struct Access {
     by_username: HashMap<String, usize>,
     by_account: HashMap<ServiceAccountName, usize>,
     by_certificate: HashMap<CertificateSubject, usize>,
+    by_subject: HashMap<OidcSubject, usize>,
+    /// The issuers whose OpenID Connect tokens are accepted.
+    pub oidc: Vec<OidcProvider>,
     /// Believes certificates of clients, where they are asked for any.
     pub client_verifier: Option<ClientVerifier>,
 }
@@ -43,6 +49,9 @@ impl Access {
     pub fn compile(content: AccessContent) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         check_token(&content.token, &mut problems);
+        if let Some(Err(why)) = content.external_url.as_deref().map(check_external_url) {
+            problems.push(Problem::new("externalURL", why));
+        }
         if let Some(cors) = &content.cors {
             problems.extend(cors.problems().into_iter().map(|problem| Problem {
                 path: format!("cors.{}", problem.path),
@@ -82,6 +91,13 @@ impl Access {
             |identity| &identity.certificate_subjects,
             &mut problems,
         );
+        let by_subject = index_by(
+            &content.identities,
+            "oidcSubjects",
+            |identity| &identity.oidc_subjects,
+            &mut problems,
+        );
+        let oidc = compile_issuers(&content, &mut problems);
         let client_verifier = content
             .client_certificates
             .as_ref()
@@ -102,6 +118,8 @@ impl Access {
                 by_username,
                 by_account,
                 by_certificate,
+                by_subject,
+                oidc,
                 client_verifier,
             })
         } else {
@@ -126,6 +144,13 @@ impl Access {
             .subjects()
             .find_map(|subject| self.by_certificate.get(&subject).copied());
         found.map(|index| &self.content.identities[index])
+    }
+
+    /// The identity that names somebody of an issuer.
+    pub(crate) fn identity_of_subject(&self, subject: &OidcSubject) -> Option<&IdentityEntry> {
+        self.by_subject
+            .get(subject)
+            .map(|&index| &self.content.identities[index])
     }
 
     /// The identity that signs in as `username`.
@@ -160,17 +185,9 @@ pub fn parse_user_header(name: &str) -> Result<HeaderName, String> {
 pub fn parse_networks(networks: &[String]) -> Result<Vec<IpNet>, Vec<Problem>> {
     let (mut parsed, mut problems) = (Vec::new(), Vec::new());
     for (index, network) in networks.iter().enumerate() {
-        match network.parse::<IpNet>() {
-            // Addresses are compared as those of IPv4, which no network of IPv6 contains.
-            Ok(IpNet::V6(v6)) if v6.addr().to_ipv4_mapped().is_some() => problems.push(Problem::new(
-                format!("[{index}]"),
-                format!("`{network}` is a network of IPv4 written as one of IPv6: write it as IPv4, for example `10.0.0.0/8`"),
-            )),
+        match parse_network(network) {
             Ok(network) => parsed.push(network.trunc()),
-            Err(_) => problems.push(Problem::new(
-                format!("[{index}]"),
-                format!("`{network}` is not a network: write address and length, for example `10.0.0.0/8`, and one address as `192.0.2.1/32`"),
-            )),
+            Err(why) => problems.push(Problem::new(format!("[{index}]"), why)),
         }
     }
     if problems.is_empty() { Ok(parsed) } else { Err(problems) }
@@ -181,6 +198,32 @@ fn check_token(token: &TokenSettings, problems: &mut Vec<Problem>) {
     if !(least..=most).contains(&token.lifetime) {
         let message = format!("`{}` is not between `{least}` and `{most}`", token.lifetime);
         problems.push(Problem::new("token.lifetime", message));
+    }
+    let (least, most) = (TokenSettings::MIN_REFRESH_LIFETIME, TokenSettings::MAX_REFRESH_LIFETIME);
+    if let Some(lifetime) = token
+        .refresh_lifetime
+        .filter(|lifetime| !(least..=most).contains(lifetime))
+    {
+        let message = format!("`{lifetime}` is not between `{least}` and `{most}`");
+        problems.push(Problem::new("token.refreshLifetime", message));
+    }
+}
+
+/// Clients are sent there to sign in: without its scheme, or with a path, they would find nothing.
+fn check_external_url(url: &str) -> Result<(), String> {
+    let is_plain = |uri: &Uri| {
+        let scheme = uri.scheme_str();
+        matches!(scheme, Some("http" | "https"))
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
+            && matches!(uri.path_and_query().map_or("", PathAndQuery::as_str), "" | "/")
+    };
+    match url.parse::<Uri>() {
+        Ok(uri) if is_plain(&uri) && !url.contains('#') => Ok(()),
+        _ => Err(format!(
+            "`{url}` is not scheme, host and port alone: write for example `https://registry.example.com`"
+        )),
     }
 }
 
@@ -237,6 +280,37 @@ fn index_by<T: Clone + Eq + Hash + Serialize>(
     found
 }
 
+/// Checks the issuers of OpenID Connect tokens, each alone and among the others.
+fn compile_issuers(content: &AccessContent, problems: &mut Vec<Problem>) -> Vec<OidcProvider> {
+    let cluster = content.service_accounts.as_ref().map(|tokens| tokens.issuer.as_str());
+    let (mut names, mut urls) = (HashMap::new(), HashMap::new());
+    let mut providers = Vec::with_capacity(content.oidc.len());
+    for (index, issuer) in content.oidc.iter().enumerate() {
+        let path = format!("oidc[{index}]");
+        if let Some(first) = names.insert(issuer.name.as_str(), index) {
+            let message = format!("`{}` is already the name of oidc[{first}]", issuer.name);
+            problems.push(Problem::new(format!("{path}.name"), message));
+        }
+        if let Some(first) = urls.insert(issuer.issuer.as_str(), index) {
+            let message = format!("`{}` is already the issuer of oidc[{first}]", issuer.issuer);
+            problems.push(Problem::new(format!("{path}.issuer"), message));
+        }
+        // Which of the two a token is judged by must not depend on the order in which they are looked at.
+        if cluster == Some(&issuer.issuer) || content.issuer == issuer.issuer {
+            let message = "tokens of this issuer are accepted already, as those of the cluster's ServiceAccounts or the registry's own";
+            problems.push(Problem::new(format!("{path}.issuer"), message));
+        }
+        match OidcProvider::new(issuer) {
+            Ok(provider) => providers.push(provider),
+            Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
+                path: format!("{path}.{}", problem.path),
+                ..problem
+            })),
+        }
+    }
+    providers
+}
+
 fn compile_policies(entries: &[PolicyEntry], problems: &mut Vec<Problem>) -> PolicySet {
     let mut first_of = HashMap::new();
     let mut policies = Vec::with_capacity(entries.len());
@@ -257,6 +331,46 @@ fn compile_policies(entries: &[PolicyEntry], problems: &mut Vec<Problem>) -> Pol
         }
     }
     PolicySet::new(policies)
+}
+
+/// The conditions of a policy that may come to a fact that a request does not have, with paths relative to the policy, such as
+/// `rules[0].when`. Such a condition cannot be evaluated then: a Deny matches, and an Allow does not.
+pub fn absences(policy: &Policy) -> Vec<Problem> {
+    let absence = |(index, rule): (usize, &Rule)| {
+        let Absence { fact, action } = rule.when.as_ref()?.absence(rule.actions, &policy.subjects)?;
+        let question = match fact.rsplit_once('.') {
+            Some((parent @ ("identity.oidc" | "identity.service_account"), _)) => {
+                [format!("{parent} == null"), format!("{parent} != null")]
+            }
+            _ => [format!("!has({fact})"), format!("has({fact})")],
+        };
+        let [is_missing, is_there] = question;
+        let message = match policy.effect {
+            Effect::Allow => format!(
+                "`{fact}` may be missing for {action}, and such a request is not allowed by this; ask first, as in `{is_there} && …`, or leave the action out"
+            ),
+            Effect::Deny => format!(
+                "`{fact}` may be missing for {action}, and such a request is denied whatever the condition means; write `{is_missing} || …` to deny it, or `{is_there} && …` not to"
+            ),
+        };
+        Some(Problem::new(format!("rules[{index}].when"), message))
+    };
+    policy.rules.iter().enumerate().filter_map(absence).collect()
+}
+
+/// The [`absences`] of Denies, with paths relative to the content: each matches more than it says. Other problems are not looked at.
+pub fn broad_denies(content: &AccessContent) -> Vec<Problem> {
+    let denies = content.policies.iter().enumerate();
+    let denies = denies.filter(|(_, policy)| policy.effect == Effect::Deny);
+    denies
+        .filter_map(|(index, policy)| Some((index, policy.compile().ok()?)))
+        .flat_map(|(index, policy)| {
+            absences(&policy).into_iter().map(move |problem| Problem {
+                path: format!("policies[{index}].{}", problem.path),
+                ..problem
+            })
+        })
+        .collect()
 }
 
 impl PolicyEntry {

@@ -17,12 +17,16 @@ mod document;
 mod duration;
 mod htpasswd;
 mod observe;
+mod oidc;
 mod password;
+mod position;
 mod problem;
 mod server;
 mod service_accounts;
+mod shards;
 mod size;
 mod slots;
+mod token_holder;
 
 pub use access::{
     AccessContent, AccessIndex, BlobSettings, Deletion, IdentityEntry, ManifestSettings, MissingReferences,
@@ -33,15 +37,19 @@ pub use challenge::Challenge;
 pub use client_certificates::{
     CertificateSubject, ClientCertificate, ClientCertificateMode, ClientCertificates, ClientVerifier,
 };
-pub use compile::{Access, check_username, parse_networks, parse_user_header};
+pub use compile::{Access, absences, broad_denies, check_username, parse_networks, parse_user_header};
 pub use cors::Cors;
 pub use document::{DocumentError, FORMAT_VERSION, FORMAT_VERSIONS};
 pub use duration::{DurationText, InvalidDuration};
 pub use htpasswd::{BadLine, Htpasswd, HtpasswdProblem};
 pub use observe::{Audit, Traces};
+pub use oidc::{OidcIssuer, OidcProvider, OidcRefusal, OidcSubject, RequiredClaim, SignatureAlgorithm};
 pub use password::{HashCost, HashMemory, InvalidPasswordHash, PasswordHash};
+pub use position::describe_problems;
 pub use problem::Problem;
 pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads};
-pub use service_accounts::{AccountHolder, ServiceAccountTokens};
+pub use service_accounts::ServiceAccountTokens;
+pub use shards::{Layout, MAX_PACKED_BYTES, MAX_SHARD_BYTES, MAX_SHARDS, SHARD_KEY, Shards, Slot};
 pub use size::{InvalidSize, SizeText};
-pub use slots::{CONTENT_KEY, INDEX_KEY, MAX_CONTENT_BYTES, PackError, digest_of, index_from_secret, pack};
+pub use slots::{CONTENT_KEY, INDEX_KEY, PackError, Packed, digest_of, index_from_secret, pack, parse_index};
+pub use token_holder::TokenHolder;

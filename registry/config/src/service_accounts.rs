@@ -3,7 +3,7 @@
 use registry_policy::ServiceAccount;
 use serde::{Deserialize, Serialize};
 
-use crate::{Access, IdentityEntry};
+use crate::{Access, IdentityEntry, TokenHolder};
 
 /// Which tokens of a cluster's ServiceAccounts are accepted, and the keys that verify them, so that nobody has to be asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,36 +20,17 @@ pub struct ServiceAccountTokens {
     pub namespaces: Vec<String>,
 }
 
-/// Who a ServiceAccount is to the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountHolder<'a> {
-    /// The identity that names it.
-    Identity(&'a IdentityEntry),
-    /// Somebody whom the document admits by its namespace.
-    Guest(Box<IdentityEntry>),
-}
-
-impl AccountHolder<'_> {
-    /// The identity, listed or not.
-    pub fn identity(&self) -> &IdentityEntry {
-        match self {
-            Self::Identity(identity) => identity,
-            Self::Guest(identity) => identity,
-        }
-    }
-}
-
 impl Access {
     /// Who signs in with a token of `account`; nobody where no identity names it and its namespace is not admitted.
-    pub fn account_holder(&self, account: &ServiceAccount) -> Option<AccountHolder<'_>> {
+    pub fn account_holder(&self, account: &ServiceAccount) -> Option<TokenHolder<'_>> {
         let tokens = self.content.service_accounts.as_ref()?;
         if let Some(identity) = self.identity_of_account(&account.namespace, &account.name) {
-            return Some(AccountHolder::Identity(identity));
+            return Some(TokenHolder::Identity(identity));
         }
         tokens.namespaces.contains(&account.namespace).then(|| {
             let ServiceAccount { namespace, name, .. } = account;
             let guest = IdentityEntry::guest(&format!("system:serviceaccount:{namespace}:{name}"));
-            AccountHolder::Guest(Box::new(IdentityEntry {
+            TokenHolder::Guest(Box::new(IdentityEntry {
                 groups: vec![
                     "system:serviceaccounts".to_owned(),
                     format!("system:serviceaccounts:{namespace}"),

@@ -80,6 +80,24 @@ impl Action {
         }
     }
 
+    /// The HTTP methods that requests for the action come with, the usual one first.
+    pub const fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::ListCatalog
+            | Self::ListTags
+            | Self::GetBlob
+            | Self::GetManifest
+            | Self::GetReferrers
+            | Self::GetUpload => &["GET", "HEAD"],
+            Self::PutManifest => &["PUT"],
+            Self::DeleteBlob | Self::DeleteManifest | Self::CancelUpload => &["DELETE"],
+            Self::StartUpload | Self::MountBlob => &["POST"],
+            Self::UpdateUpload => &["PATCH"],
+            // One that comes with its first request is completed by that.
+            Self::CompleteUpload => &["PUT", "POST"],
+        }
+    }
+
     /// Whether a request for the action names a manifest by tag or digest.
     pub(crate) const fn carries_reference(self) -> bool {
         matches!(

@@ -1,8 +1,11 @@
-//! CEL conditions: parsed and checked once, evaluated per request.
+//! CEL expressions: parsed and checked once, evaluated per request. A condition is an [`Expression`].
 
+mod absence;
 mod check;
+mod claims;
 mod compiled;
 mod environment;
+mod explain;
 mod limits;
 mod parse;
 mod position;
@@ -12,10 +15,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use cel::common::types::CelBool;
-use cel::{Context, Value};
 
 use crate::facts::{Facts, Variables};
+use crate::vocabulary::{CLAIM_ROOTS, ROOTS, Variable};
+pub use absence::Absence;
+pub use claims::{ClaimText, ClaimTexts};
 use compiled::Compiled;
+pub use explain::Part;
 
 /// A condition over the [`vocabulary`](crate::vocabulary) that was parsed and checked. Cloning is cheap.
 ///
@@ -44,7 +50,7 @@ impl Expression {
     ///
     /// The first thing that is wrong with the text, and where.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        let compiled = parse::parse(source)?;
+        let compiled = parse::parse(source, Purpose::Condition)?;
         Ok(Self(Arc::new(Inner {
             source: source.into(),
             compiled,
@@ -59,18 +65,15 @@ impl Expression {
     /// Whether the condition holds; otherwise what kept it from being evaluated. What that means is up to the effect
     /// of the policy.
     pub(crate) fn evaluate(&self, facts: &Facts<'_>) -> Result<bool, String> {
-        let Compiled { root, patterns } = &self.0.compiled;
-        let variables = Variables::new(facts, patterns);
-        let mut context = Context::with_env(environment::shared());
-        context.set_variable_resolver(&variables);
-        let value = Value::resolve_val(root, &context).map_err(|error| environment::describe(&error))?;
-        match value.downcast_ref::<CelBool>() {
+        let compiled = &self.0.compiled;
+        let variables = Variables::new(facts, &compiled.patterns);
+        compiled.evaluate(&variables, |value| match value.downcast_ref::<CelBool>() {
             Some(holds) => Ok(*holds.inner()),
             None => Err(format!(
                 "the result is no boolean but a value of type {}",
                 value.get_type().name()
             )),
-        }
+        })
     }
 }
 
@@ -89,7 +92,27 @@ impl PartialEq for Expression {
 
 impl Eq for Expression {}
 
-/// Why a text is no condition, and where.
+/// What an expression is for: what it may refer to, and what it has to give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Purpose {
+    /// True or false about a request.
+    Condition,
+    /// A text of the claims of a token.
+    Text,
+    /// Texts of the claims of a token.
+    Texts,
+}
+
+impl Purpose {
+    fn roots(self) -> &'static [Variable] {
+        match self {
+            Self::Condition => ROOTS,
+            Self::Text | Self::Texts => CLAIM_ROOTS,
+        }
+    }
+}
+
+/// Why a text is no expression of its kind, and where.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
 pub struct ExpressionError {

@@ -1,5 +1,6 @@
 //! What is known about one request when it is decided.
 
+mod json;
 mod view;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use view::{Facts, Variables};
+pub(crate) use view::{ClaimVariables, Facts, Variables};
 
 use crate::Action;
 
@@ -121,6 +122,24 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request of which nothing else is known.
+    pub const fn bare(action: Action, method: &'a str) -> Self {
+        Self {
+            action,
+            method,
+            repository: None,
+            reference: None,
+            digest: None,
+            tags: &[],
+            session_id: None,
+            from: None,
+            n: None,
+            last: None,
+            artifact_type: None,
+            digest_algorithm: None,
+        }
+    }
+
     /// The tags and the digest of manifests that the request carries.
     pub(crate) fn carried(&self) -> impl Iterator<Item = &'a str> {
         let named = match self.action {

@@ -32,6 +32,26 @@ impl RepositoryPattern {
         names.next().is_none()
     }
 
+    /// The pattern that selects what this one selects below `path`; `None` where that is nothing.
+    ///
+    /// `path` is one as in `team-a/apps`, without wildcards; a repository of that very name is not below it.
+    pub fn below(&self, path: &str) -> Option<Self> {
+        let mut segments = self.segments().peekable();
+        for name in path.split('/') {
+            if segments.peek() == Some(&"**") {
+                // Everything from here on is selected, the rest of the path included.
+                break;
+            }
+            if !segments.next().is_some_and(|segment| segment_matches(segment, name)) {
+                return None;
+            }
+        }
+        let rest: Vec<&str> = segments.collect();
+        let pattern = format!("{path}/{}", rest.join("/"));
+        // A pattern that ends where the path does selects nothing below it.
+        pattern.parse().ok()
+    }
+
     /// Whether the pattern is `**`.
     pub fn is_everything(&self) -> bool {
         self.0 == "**"

@@ -3,9 +3,11 @@
 //! The checker accepts exactly these, the evaluation answers exactly these, and the reference documentation lists
 //! [`variables`] and [`functions`].
 
+mod availability;
 mod function;
 mod value_type;
 
+pub use availability::{Availability, availability};
 pub(crate) use function::write_call;
 pub use function::{Function, MACROS, Style, functions};
 pub use value_type::ValueType;
@@ -52,8 +54,8 @@ impl Object {
     }
 }
 
-/// Every variable with its full path, a variable that has fields before its fields.
-pub fn variables() -> Vec<(String, &'static Variable)> {
+/// Every variable below `roots` with its full path, a variable that has fields before its fields.
+pub fn variables(roots: &'static [Variable]) -> Vec<(String, &'static Variable)> {
     fn visit(prefix: &str, fields: &'static [Variable], found: &mut Vec<(String, &'static Variable)>) {
         for field in fields {
             let path = format!("{prefix}{}", field.name);
@@ -64,7 +66,7 @@ pub fn variables() -> Vec<(String, &'static Variable)> {
         }
     }
     let mut found = Vec::new();
-    visit("", ROOTS, &mut found);
+    visit("", roots, &mut found);
     found
 }
 
@@ -124,6 +126,15 @@ pub static ROOTS: &[Variable] = &[
         fact: Fact::Request,
     },
 ];
+
+/// The variables of an expression over the claims of a token.
+pub static CLAIM_ROOTS: &[Variable] = &[Variable {
+    name: "claims",
+    value_type: ValueType::Map(&ValueType::Dyn),
+    presence: Presence::Always,
+    description: "the claims of the token",
+    fact: Fact::Claims,
+}];
 
 pub(crate) static IDENTITY: Object = Object {
     path: "identity",
@@ -378,7 +389,7 @@ mod tests {
 
     #[test]
     fn every_variable_has_one_path_that_its_object_agrees_with() {
-        let found = variables();
+        let found = variables(ROOTS);
         let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(
             paths,

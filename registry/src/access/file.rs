@@ -5,10 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use registry_config::{Access, AccessIndex, DocumentError, Htpasswd, IdentityEntry, digest_of};
+use registry_config::{Access, AccessIndex, DocumentError, Htpasswd, IdentityEntry, broad_denies, digest_of};
 
 use super::{Current, Snapshot, state};
-use crate::position;
 use crate::token::Key;
 use crate::watch::Watch;
 
@@ -49,6 +48,8 @@ pub struct Contents {
     pub snapshot: Snapshot,
     /// What is wrong with lines of the user file; their users cannot sign in, and everybody else can.
     pub bad_users: Vec<String>,
+    /// Denies that match more than they say, with their places. They are in force, since nothing is let through that should not be.
+    pub broad_denies: Vec<String>,
 }
 
 /// Reads and checks the files.
@@ -56,29 +57,30 @@ pub struct Contents {
 /// # Errors
 /// Where there is any problem with the document; then all of them are listed.
 pub fn read(files: &Files, own_key: &Arc<Key>) -> Result<Contents, Error> {
-    let text = read_text(&files.document)?;
+    let text = read_file(&files.document, fs::read_to_string)?;
     // A line that is no UTF-8 is one bad line, and a comment in any encoding is a comment.
-    let users = files.htpasswd.as_deref().map(read_bytes).transpose()?;
+    let users = files.htpasswd.as_deref().map(|path| read_file(path, fs::read));
+    let users = users.transpose()?;
     let users = users.map(|bytes| Htpasswd::parse(&String::from_utf8_lossy(&bytes)));
     let users = users.unwrap_or_default();
     let mut bad_users: Vec<String> = users.problems.iter().map(ToString::to_string).collect();
     let parsed = parse(&text, users, &mut bad_users, own_key);
     let snapshot = parsed.map_err(|document| Error::Refused {
-        lines: position::describe(&files.document, &text, "content.", &document),
+        lines: registry_config::describe_problems(&files.document, &text, "content.", &document),
         document,
     })?;
-    Ok(Contents { snapshot, bad_users })
-}
-
-fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
+    let broad = DocumentError::Invalid(broad_denies(&snapshot.access().content));
+    let broad_denies = registry_config::describe_problems(&files.document, &text, "content.", &broad);
+    Ok(Contents {
+        snapshot,
+        bad_users,
+        broad_denies,
     })
 }
 
-fn read_text(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::Read {
+/// Reads a file as `read` does it: as bytes, or as text.
+fn read_file<'p, T>(path: &'p Path, read: impl FnOnce(&'p Path) -> io::Result<T>) -> Result<T, Error> {
+    read(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
     })
@@ -147,6 +149,9 @@ pub async fn follow(files: Files, current: Arc<Current>) {
 fn enforce(contents: Contents, current: &Current) {
     for line in &contents.bad_users {
         tracing::warn!("in the user file: {line}");
+    }
+    for line in &contents.broad_denies {
+        tracing::warn!("in force, but broader than it says: {line}");
     }
     current.enforce(contents.snapshot);
     current.report();

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use registry_config::{CONTENT_KEY, INDEX_KEY};
 
+/// How the names of copies end that are not complete.
+const PARTIAL: &str = ".partial";
+
 /// The bytes of an access document as they stand in its Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Raw {
@@ -30,10 +33,8 @@ impl Raw {
 pub(super) fn save(root: &Path, revision: u64, raw: &Raw) -> io::Result<()> {
     let target = root.join(revision.to_string());
     if !target.exists() {
-        let partial = root.join(format!(".{revision}.partial"));
-        if partial.exists() {
-            fs::remove_dir_all(&partial)?;
-        }
+        remove_partial(root)?;
+        let partial = root.join(format!(".{revision}{PARTIAL}"));
         fs::create_dir_all(&partial)?;
         fs::write(partial.join(INDEX_KEY), &raw.index)?;
         fs::write(partial.join(CONTENT_KEY), &raw.content)?;
@@ -42,6 +43,21 @@ pub(super) fn save(root: &Path, revision: u64, raw: &Raw) -> io::Result<()> {
     for (saved, path) in copies(root)? {
         if saved < revision {
             fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what processes left that were killed while they saved: there is not room for much of it.
+fn remove_partial(root: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(PARTIAL) {
+            fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
@@ -86,7 +102,12 @@ mod tests {
         let found = copies(root.path()).unwrap();
         assert_eq!(found.iter().map(|(revision, _)| *revision).collect::<Vec<_>>(), [10]);
         assert!(Raw::read(&found[0].1).unwrap() == raw("10"));
-        save(root.path(), 11, &raw("11")).unwrap();
-        assert_eq!(copies(root.path()).unwrap()[0].0, 11);
+        save(root.path(), 12, &raw("12")).unwrap();
+        assert_eq!(copies(root.path()).unwrap()[0].0, 12);
+        assert_eq!(
+            fs::read_dir(root.path()).unwrap().count(),
+            1,
+            "what is not complete stays"
+        );
     }
 }

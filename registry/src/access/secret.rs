@@ -4,16 +4,20 @@
 //! This is the only module of the registry that knows Kubernetes. A restarted container starts from the highest
 //! revision that it finds, so that a revoked user does not come back because the API server is away.
 
+use std::fs;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
-use registry_config::{AccessIndex, AccessSecret, CONTENT_KEY, DocumentError, INDEX_KEY, index_from_secret};
+use registry_config::{
+    AccessSecret, CONTENT_KEY, DocumentError, INDEX_KEY, SHARD_KEY, Shards, index_from_secret, parse_index,
+};
 
 use super::saved::{self, Raw};
 use super::{Current, Snapshot, state};
@@ -92,19 +96,20 @@ impl Follower {
         let read = async {
             let client = client?;
             let api: Api<Secret> = Api::namespaced(client.clone(), &self.settings.namespace);
-            match api.get_opt(&self.settings.name).await {
-                Ok(secret) => secret,
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot read the access document from the API server yet"
-                    );
-                    None
-                }
-            }
+            let read = match api.get_opt(&self.settings.name).await {
+                Ok(Some(secret)) => raw(&api, &secret).await,
+                Ok(None) => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+            read.unwrap_or_else(|error| {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot read the access document from the API server yet"
+                );
+                None
+            })
         };
-        let secret = tokio::time::timeout(FIRST_READ, read).await.ok().flatten();
-        let from_api = secret.as_ref().and_then(raw);
+        let from_api = tokio::time::timeout(FIRST_READ, read).await.ok().flatten();
         let found = [from_api]
             .into_iter()
             .flatten()
@@ -146,11 +151,20 @@ impl Follower {
         saved.chain(self.mounted().map(|raw| ("mounted copy", raw))).collect()
     }
 
-    /// The kubelet's copy. Its two files may be of different versions while it is being replaced; the digest in the
-    /// index tells.
+    /// The kubelet's copy. Its files may be of different versions while they are being replaced; the digests in the
+    /// index tell.
     fn mounted(&self) -> Option<Raw> {
-        let directory: PathBuf = self.settings.mounted.join(&self.settings.name);
-        Raw::read(&directory).ok()
+        let directory = |secret: &str| -> PathBuf { self.settings.mounted.join(secret) };
+        let index = fs::read(directory(&self.settings.name).join(INDEX_KEY)).ok()?;
+        let Some(shards) = shards(&index) else {
+            return Raw::read(&directory(&self.settings.name)).ok();
+        };
+        let secrets = shards.secrets(&self.settings.name);
+        let pieces = secrets
+            .iter()
+            .map(|secret| fs::read(directory(secret).join(SHARD_KEY)).ok());
+        let content = shards.join(&pieces.collect::<Option<Vec<_>>>()?).ok()?;
+        Some(Raw { index, content })
     }
 
     /// Watches the Secret until the watch fails.
@@ -159,7 +173,7 @@ impl Follower {
         let config = watcher::Config::default()
             .fields(&format!("metadata.name={}", self.settings.name))
             .timeout(WATCH_SECONDS);
-        let mut events = pin!(watcher::watcher(api, config));
+        let mut events = pin!(watcher::watcher(api.clone(), config));
         let (mut listed, mut seen) = (false, false);
         loop {
             let limit = if listed { SILENCE } else { LIST };
@@ -183,9 +197,31 @@ impl Follower {
             match event {
                 Event::Init => seen = false,
                 Event::InitApply(secret) | Event::Apply(secret) => {
-                    *failures = 0;
                     seen = true;
-                    self.consider("API server", raw(&secret)).await;
+                    match tokio::time::timeout(LIST, raw(&api, &secret)).await {
+                        Ok(Ok(raw)) => {
+                            *failures = 0;
+                            self.consider("API server", raw).await;
+                        }
+                        // Another publication may have begun since: the list that comes then says where that is.
+                        Ok(Err(error)) => {
+                            *failures = failures.saturating_add(1);
+                            tracing::warn!(
+                                error = &error as &dyn std::error::Error,
+                                failures,
+                                "cannot read the shards of the access document; what is in force stays until they can be read"
+                            );
+                            return;
+                        }
+                        Err(_) => {
+                            *failures = failures.saturating_add(1);
+                            tracing::warn!(
+                                failures,
+                                "reading the shards of the access document takes too long; trying again"
+                            );
+                            return;
+                        }
+                    }
                 }
                 Event::InitDone => {
                     *failures = 0;
@@ -313,19 +349,42 @@ impl Follower {
     }
 }
 
-/// The two keys of the Secret; `None` where one is missing.
-fn raw(secret: &Secret) -> Option<Raw> {
-    let data = secret.data.as_ref()?;
-    Some(Raw {
-        index: data.get(INDEX_KEY)?.0.clone(),
-        content: data.get(CONTENT_KEY)?.0.clone(),
-    })
+/// Why the document of a Secret is not whole.
+#[derive(Debug, thiserror::Error)]
+enum RawError {
+    #[error("cannot ask the API server")]
+    Api(#[from] kube::Error),
+    #[error("the Secret `{0}`, which the index lists, does not exist or lacks the key `{SHARD_KEY}`")]
+    Missing(String),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+/// The index of the Secret, and the content beside it or in the shards that it lists; `None` where a key of the Secret is missing.
+async fn raw(api: &Api<Secret>, secret: &Secret) -> Result<Option<Raw>, RawError> {
+    let key = |key: &str| Some(secret.data.as_ref()?.get(key)?.0.clone());
+    let Some(index) = key(INDEX_KEY) else { return Ok(None) };
+    let Some(shards) = shards(&index) else {
+        return Ok(key(CONTENT_KEY).map(|content| Raw { index, content }));
+    };
+    let list = secret.metadata.name.as_deref().unwrap_or_default();
+    let pieces = shards.secrets(list).into_iter().map(async |name| {
+        let found = api.get_opt(&name).await?;
+        let piece = found.and_then(|mut found| found.data.as_mut()?.remove(SHARD_KEY));
+        piece.map(|piece| piece.0).ok_or(RawError::Missing(name))
+    });
+    let content = shards.join(&try_join_all(pieces).await?)?;
+    Ok(Some(Raw { index, content }))
+}
+
+/// Where the content is, where the index lists shards and can be read that far.
+fn shards(index: &[u8]) -> Option<Shards> {
+    parse_index(index).ok()?.shards
 }
 
 /// The revision that the index names, where that much of it can be read.
 fn revision(raw: &Raw) -> Option<u64> {
-    let text = std::str::from_utf8(&raw.index).ok()?;
-    AccessIndex::parse(text).ok().map(|index| index.revision)
+    parse_index(&raw.index).ok().map(|index| index.revision)
 }
 
 async fn parse(raw: Raw, current: &Current) -> Result<Snapshot, DocumentError> {

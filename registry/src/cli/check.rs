@@ -11,8 +11,8 @@ use registry_config::{DocumentError, Problem, ServerConfig};
 
 use super::CheckArguments;
 use crate::access::file;
+use crate::tls;
 use crate::token::Key;
-use crate::{position, tls};
 
 /// Prints every problem of the documents.
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
@@ -43,7 +43,7 @@ fn server_problems(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(
         match server_config(&text).and_then(|config| problems(config).map_or(Ok(()), Err)) {
             Ok(()) => Vec::new(),
-            Err(error) => position::describe(path, &text, "", &error),
+            Err(error) => registry_config::describe_problems(path, &text, "", &error),
         },
     )
 }
@@ -67,11 +67,8 @@ fn access_problems(document: &Path, htpasswd: Option<&Path>) -> anyhow::Result<V
     match file::read(&files, &own_key) {
         Ok(contents) => {
             let file = htpasswd.map(|path| path.display().to_string()).unwrap_or_default();
-            Ok(contents
-                .bad_users
-                .iter()
-                .map(|line| format!("{file}: {line}"))
-                .collect())
+            let users = contents.bad_users.into_iter().map(|line| format!("{file}: {line}"));
+            Ok(users.chain(contents.broad_denies).collect())
         }
         Err(file::Error::Refused { lines, .. }) => Ok(lines),
         Err(error @ file::Error::Read { .. }) => Err(error.into()),

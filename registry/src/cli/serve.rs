@@ -19,6 +19,8 @@ use crate::access::{Current, file, secret};
 use crate::admin::{self, Admin};
 use crate::audit::Audit;
 use crate::authenticate::Authenticator;
+use crate::issuer_keys::IssuerKeys;
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::password::Passwords;
 use crate::server::{Limits, Server};
@@ -26,9 +28,8 @@ use crate::service::Service;
 use crate::store::{FilesystemStore, Measured, Store};
 use crate::throttle::Throttle;
 use crate::tls::{Certificates, Tls};
-use crate::token::{Key, ServiceAccounts, Tokens};
+use crate::token::{Key, OidcTokens, ServiceAccounts, Tokens};
 use crate::traces::Traces;
-use crate::{logging, position};
 
 /// Stack of each thread: an expression may nest as deep as its checks allow.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -74,7 +75,7 @@ pub(super) fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
     config.or_else(|error| {
         bail!(
             "the server document is refused:\n{}",
-            position::describe(path, &text, "", &error).join("\n")
+            registry_config::describe_problems(path, &text, "", &error).join("\n")
         )
     })
 }
@@ -140,6 +141,7 @@ async fn serve(
         throttle: Throttle::default(),
         tokens: Tokens::default(),
         service_accounts: ServiceAccounts::default(),
+        oidc: OidcTokens::new(IssuerKeys::new(metrics.clone())),
         metrics,
     };
     let readings = config.limits.requests_per_identity.get() as usize;

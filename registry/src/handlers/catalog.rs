@@ -53,18 +53,8 @@ pub(super) async fn list(request: Authorized<ListCatalog>, input: Input<'_>) -> 
 fn may_read(context: &Context, repository: &RepositoryName) -> bool {
     [Action::GetManifest, Action::ListTags].into_iter().any(|action| {
         let request = Request {
-            action,
-            method: "GET",
             repository: Some(repository.as_str()),
-            reference: None,
-            digest: None,
-            tags: &[],
-            session_id: None,
-            from: None,
-            n: None,
-            last: None,
-            artifact_type: None,
-            digest_algorithm: None,
+            ..Request::bare(action, "GET")
         };
         context.decide(&request).is_allowed()
     })

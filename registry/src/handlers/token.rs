@@ -10,7 +10,7 @@ use crate::authenticate::{Credentials, Proof};
 use crate::authorize::{Authorized, Context};
 use crate::body::{self, CollectError, RequestBody, ResponseBody};
 use crate::error::Error;
-use crate::token::{AccessClaim, Grant, Holder, Scope, ScopeTarget, Tokens};
+use crate::token::{AccessClaim, Grant, Holder, Scope, ScopeTarget, Tokens, refresh};
 
 /// The largest form in bytes: a password, which may be a token itself, and some scopes.
 const LARGEST_FORM: usize = 64 * 1024;
@@ -21,6 +21,8 @@ pub(crate) struct TokenRequest {
     pub(crate) credentials: Credentials,
     /// What for.
     pub(crate) scopes: Vec<Scope>,
+    /// Whether a refresh token is wanted too.
+    pub(crate) offline: bool,
 }
 
 impl TokenRequest {
@@ -41,20 +43,24 @@ impl TokenRequest {
             })?;
             return Self::from_form(&form);
         }
-        let parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        let scopes: Vec<_> = parameters
-            .filter(|(name, _)| name == "scope")
-            .map(|(_, value)| value)
-            .collect();
+        let (mut scopes, mut offline) = (Vec::new(), false);
+        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+            match name.as_ref() {
+                "scope" => scopes.push(value),
+                "offline_token" => offline = value == "true",
+                _ => {}
+            }
+        }
         Ok(Self {
             credentials: Credentials::from_headers(headers),
             scopes: Scope::parse_all(scopes.iter().map(AsRef::as_ref))?,
+            offline,
         })
     }
 
     fn from_form(form: &[u8]) -> Result<Self, Error> {
         let (mut grant_type, mut service, mut client, mut scopes) = (None, false, false, Vec::new());
-        let (mut username, mut password) = (None, None);
+        let (mut username, mut password, mut refresh, mut offline) = (None, None, None, false);
         for (name, value) in form_urlencoded::parse(form) {
             match name.as_ref() {
                 "grant_type" => grant_type = Some(value.into_owned()),
@@ -63,57 +69,69 @@ impl TokenRequest {
                 "scope" => scopes.push(value.into_owned()),
                 "username" => username = Some(value.into_owned()),
                 "password" => password = Some(Zeroizing::new(value.into_owned())),
+                "refresh_token" => refresh = Some(Zeroizing::new(value.into_owned())),
+                "access_type" => offline = value == "offline",
                 _ => {}
             }
         }
         let missing = |name| Error::TokenRequest(format!("the form lacks `{name}`"));
-        match grant_type.as_deref() {
-            Some("password") => {}
+        let is_refresh = match grant_type.as_deref() {
+            Some("password") => false,
+            Some("refresh_token") => true,
             Some(_) => return Err(Error::GrantType),
             None => return Err(missing("grant_type")),
-        }
+        };
         if !service {
             return Err(missing("service"));
         }
         if !client {
             return Err(missing("client_id"));
         }
-        let username = username.ok_or_else(|| missing("username"))?;
-        let password = password.ok_or_else(|| missing("password"))?;
+        let credentials = if is_refresh {
+            Credentials::Refresh(refresh.ok_or_else(|| missing("refresh_token"))?)
+        } else {
+            Credentials::Basic {
+                username: username.ok_or_else(|| missing("username"))?,
+                password: password.ok_or_else(|| missing("password"))?,
+            }
+        };
         Ok(Self {
-            credentials: Credentials::Basic { username, password },
+            credentials,
             scopes: Scope::parse_all(scopes.iter().map(String::as_str))?,
+            offline,
         })
     }
 }
 
 /// Makes a token that opens as much of `scopes` as policy does not certainly refuse. That is no error even where nothing
-/// is left: policy decides again at each request, and says why there.
+/// is left: policy decides again at each request, and says why there. Where it is asked for, and the access document gives them, whoever
+/// came with a password gets a refresh token too.
 pub(crate) fn issue(
     request: &Authorized<()>,
     scopes: &[Scope],
+    offline: bool,
     tokens: &Tokens,
     now: Timestamp,
 ) -> Result<Response<ResponseBody>, Error> {
     let context = request.context();
     let granted: Vec<Scope> = scopes.iter().filter_map(|scope| grant(context, scope)).collect();
     let access = granted.iter().map(claim).collect();
-    let holder = match &context.principal().proof {
-        Proof::Password(credential) => context.identity().map(|identity| Holder {
-            identity,
-            credential,
-            account: None,
-            ends: None,
-        }),
-        Proof::Account { expires } => context.identity().map(|identity| Holder {
-            identity,
-            credential: "serviceaccount",
-            account: context.caller().service_account,
-            ends: Some(*expires),
-        }),
+    let shown = match &context.principal().proof {
+        Proof::Password(credential) => Some((credential.as_str(), None)),
+        Proof::Refresh { credential, ends } => Some((credential.as_str(), Some(*ends))),
+        Proof::Issuer { credential, expires } => Some((*credential, Some(*expires))),
         // A proxy sends its word with each request, and a connection keeps its certificate; nobody needs a token for that.
         Proof::Nothing | Proof::Certificate | Proof::Proxy | Proof::Token(_) => None,
     };
+    let holder = shown
+        .zip(context.identity())
+        .map(|((credential, ends), identity)| Holder {
+            identity,
+            credential,
+            account: context.caller().service_account,
+            oidc: context.caller().oidc,
+            ends,
+        });
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let lifetime = context.snapshot().access().content.token.lifetime.get().as_secs();
     let left = holder
@@ -124,13 +142,22 @@ pub(crate) fn issue(
         .issue(context.snapshot(), holder, access, seconds)
         .map_err(Error::Sign)?;
     let scope = granted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let mut response = super::json(&json!({
+    let mut answer = json!({
         "token": token,
         "access_token": token,
         "scope": scope,
         "expires_in": expires_in,
         "issued_at": now.strftime("%FT%TZ").to_string(),
-    }));
+    });
+    if let (true, Proof::Password(credential), Some(identity)) =
+        (offline, &context.principal().proof, context.identity())
+    {
+        let refresh = refresh::issue(context.snapshot(), identity, credential, seconds).map_err(Error::Sign)?;
+        if let Some(refresh) = refresh {
+            answer["refresh_token"] = refresh.into();
+        }
+    }
+    let mut response = super::json(&answer);
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -66,6 +66,7 @@ pub enum Invalid {
 enum Path<'a> {
     Base,
     Token,
+    Keys,
     Catalog,
     Tags { repository: &'a str },
     Manifest { repository: &'a str, reference: &'a str },
@@ -94,6 +95,7 @@ pub fn parse(method: &Method, uri: &Uri) -> Result<Route, RouteError> {
     let route = match (path, method.as_str()) {
         (Path::Base, "GET") => Route::Base,
         (Path::Token, "GET" | "POST") if !head => Route::Token,
+        (Path::Keys, "GET") => Route::Keys,
         (Path::Catalog, "GET") => Route::ListCatalog(ListCatalog { page: page(&query)? }),
         (Path::Tags { repository }, "GET") => Route::ListTags(ListTags {
             repository: name(repository)?,
@@ -159,7 +161,9 @@ pub fn parse(method: &Method, uri: &Uri) -> Result<Route, RouteError> {
             repository: name(repository)?,
             digest: digest(text)?,
         }),
-        (Path::Base | Path::Catalog | Path::Tags { .. } | Path::Referrers { .. }, _) => return refuse("GET, HEAD"),
+        (Path::Base | Path::Keys | Path::Catalog | Path::Tags { .. } | Path::Referrers { .. }, _) => {
+            return refuse("GET, HEAD");
+        }
         (Path::Token, _) => return refuse("GET, POST"),
         (Path::Manifest { .. }, _) => return refuse("GET, HEAD, PUT, DELETE"),
         (Path::Uploads { .. }, _) => return refuse("POST"),
@@ -171,8 +175,10 @@ pub fn parse(method: &Method, uri: &Uri) -> Result<Route, RouteError> {
 
 /// Recognises a path by its end, because a repository name has any number of segments.
 fn split(path: &str) -> Option<Path<'_>> {
-    if path == "/token" {
-        return Some(Path::Token);
+    match path {
+        "/token" => return Some(Path::Token),
+        "/.well-known/jwks.json" => return Some(Path::Keys),
+        _ => {}
     }
     let rest = match path.strip_prefix("/v2")? {
         "" | "/" => return Some(Path::Base),

@@ -64,6 +64,8 @@ fn every_route_of_the_api_is_recognised() {
         ("GET", "/v2".to_owned(), Route::Base),
         ("GET", "/token?service=x".to_owned(), Route::Token),
         ("POST", "/token".to_owned(), Route::Token),
+        ("GET", "/.well-known/jwks.json".to_owned(), Route::Keys),
+        ("HEAD", "/.well-known/jwks.json".to_owned(), Route::Keys),
         (
             "GET",
             "/v2/_catalog?n=5&last=a%2Fb".to_owned(),

@@ -17,7 +17,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::audit::{Audit, Decided, Entry};
-use crate::authenticate::{Principal, Proof};
+use crate::authenticate::{Principal, Proof, Rejection};
 use crate::body::{RequestBody, ResponseBody};
 use crate::concurrency::Place;
 use crate::error::Error;
@@ -42,6 +42,8 @@ pub(super) struct Record {
     tags: Vec<String>,
     identity: Option<String>,
     proof: &'static str,
+    /// Why credentials were not accepted, where they were not.
+    rejected: Option<String>,
     status: StatusCode,
     received: Arc<AtomicU64>,
     sent: u64,
@@ -68,6 +70,7 @@ impl Record {
             tags: Vec::new(),
             identity: None,
             proof: "",
+            rejected: None,
             status: StatusCode::OK,
             received: Arc::default(),
             sent: 0,
@@ -106,11 +109,16 @@ impl Record {
         self.proof = match principal.proof {
             Proof::Nothing => "",
             Proof::Password(_) => "password",
+            Proof::Refresh { .. } => "refresh",
             Proof::Certificate => "certificate",
             Proof::Proxy => "proxy",
-            Proof::Account { .. } => "serviceaccount",
+            Proof::Issuer { credential, .. } => credential,
             Proof::Token(_) => "token",
         };
+    }
+
+    pub(super) fn rejected(&mut self, rejection: &Rejection) {
+        self.rejected = Some(rejection.to_string());
     }
 
     /// Counts the bytes of the request's body as they are read.
@@ -213,6 +221,7 @@ impl Record {
             repository = self.repository,
             identity = self.identity,
             proof = self.proof,
+            rejected = self.rejected,
             status = self.status.as_u16(),
             received,
             sent = self.sent,
@@ -229,6 +238,7 @@ impl Record {
             client: self.client,
             identity: self.identity.as_deref(),
             proof: self.proof,
+            rejected: self.rejected.as_deref(),
             method: self.method.as_str(),
             action: self.route,
             repository: self.repository.as_deref(),

@@ -1,6 +1,6 @@
 //! [`Claims`]: what a token says.
 
-use registry_policy::ServiceAccount;
+use registry_policy::{Oidc, ServiceAccount};
 use serde::{Deserialize, Serialize};
 
 use super::Grant;
@@ -33,6 +33,9 @@ pub struct Claims {
     /// The ServiceAccount whose token it was given for, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<ServiceAccount>,
+    /// What the OpenID Connect token said that it was given for, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<Oidc>,
     /// What it opens at most.
     pub access: Vec<AccessClaim>,
 }
@@ -50,6 +53,11 @@ pub struct AccessClaim {
 }
 
 impl Claims {
+    /// Whether it was given for a token of somebody else's.
+    pub fn is_from_elsewhere(&self) -> bool {
+        self.account.is_some() || self.oidc.is_some()
+    }
+
     /// Whether the token opens `repository` for what `grant` stands for.
     pub fn opens(&self, repository: &str, grant: Grant) -> bool {
         self.has("repository", repository, grant.as_str())

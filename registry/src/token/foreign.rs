@@ -5,11 +5,12 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::TokenError;
+use super::verify::signature_alone;
 
 /// The longest token that is looked at, in bytes.
 const MAX_LENGTH: usize = 16 * 1024;
@@ -17,10 +18,10 @@ const MAX_LENGTH: usize = 16 * 1024;
 const MAX_KEYS: usize = 32;
 
 /// The claims of a token whose signature is right. Nothing else about them was looked at.
-pub(super) type ForeignClaims = Map<String, Value>;
+pub(crate) type ForeignClaims = Map<String, Value>;
 
 /// Keys that verify tokens of one issuer.
-pub(super) struct ForeignKeys {
+pub(crate) struct ForeignKeys {
     keys: Vec<ForeignKey>,
     fingerprint: [u8; 32],
 }
@@ -34,12 +35,17 @@ struct ForeignKey {
 impl ForeignKeys {
     /// Takes the keys of a set that verify signatures with an algorithm that is known; others are passed over, because an
     /// issuer may add a key of a new kind at any time.
-    pub(super) fn of(jwks: &Value) -> Self {
+    pub(crate) fn of(jwks: &Value) -> Self {
         let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
         Self {
             keys: keys.filter_map(ForeignKey::parse).take(MAX_KEYS).collect(),
             fingerprint: Sha256::digest(jwks.to_string()).into(),
         }
+    }
+
+    /// Whether there is no key that could verify anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// Tells these keys from others.
@@ -53,6 +59,9 @@ impl ForeignKeys {
             return Err(TokenError::Malformed);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+        if is_critical(token) {
+            return Err(TokenError::Critical);
+        }
         let named = |key: &&ForeignKey| match (&header.kid, &key.kid) {
             (Some(wanted), Some(kid)) => wanted == kid,
             // An issuer of a single key need not name it.
@@ -64,11 +73,7 @@ impl ForeignKeys {
         if !key.algorithms.contains(&header.alg) {
             return Err(TokenError::Malformed);
         }
-        let mut validation = Validation::new(header.alg);
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        jsonwebtoken::decode::<ForeignClaims>(token, &key.key, &validation)
+        jsonwebtoken::decode::<ForeignClaims>(token, &key.key, &signature_alone(header.alg))
             .map(|decoded| decoded.claims)
             .map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::InvalidSignature => TokenError::Signature,
@@ -123,6 +128,16 @@ impl std::fmt::Debug for ForeignKeys {
         let kids: Vec<_> = self.keys.iter().map(|key| key.kid.as_deref().unwrap_or("-")).collect();
         f.debug_tuple("ForeignKeys").field(&kids).finish()
     }
+}
+
+/// Whether a header says that it must be understood in a way that is not known here (RFC 7515, section 4.1.11).
+fn is_critical(token: &str) -> bool {
+    let header = token
+        .split('.')
+        .next()
+        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let header = header.and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+    header.is_none_or(|header| header.get("crit").is_some())
 }
 
 /// Who a token says it is from, before anything of it is believed: it only tells whose keys to try.

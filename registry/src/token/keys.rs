@@ -8,14 +8,18 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use registry_config::{Problem, TokenKey, TokenSettings};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// A key pair with the name that tokens know it by.
 pub struct Key {
     kid: String,
+    /// The public point, as a JSON Web Key writes it (RFC 7518, section 6.2.1).
+    point: [String; 2],
     signing: EncodingKey,
     verifying: DecodingKey,
     fingerprint: [u8; 32],
+    refresh_only: bool,
 }
 
 /// Why there is no key.
@@ -47,7 +51,11 @@ impl Key {
 
     fn parse(key: &TokenKey) -> Result<Self, KeyError> {
         let signing = EncodingKey::from_ec_pem(key.private_key.as_bytes()).map_err(|_| KeyError::Pem)?;
-        Self::new(key.kid.clone(), signing)
+        let parsed = Self::new(key.kid.clone(), signing)?;
+        Ok(Self {
+            refresh_only: key.refresh_only,
+            ..parsed
+        })
     }
 
     fn new(kid: String, signing: EncodingKey) -> Result<Self, KeyError> {
@@ -63,12 +71,20 @@ impl Key {
             signing,
             verifying: DecodingKey::from_ec_der(point),
             fingerprint: thumbprint.into(),
+            point: [x, y],
+            refresh_only: false,
         })
     }
 
     /// The name in the header of tokens.
     pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    /// The public half (RFC 7517, section 4).
+    fn published(&self) -> Value {
+        let [x, y] = &self.point;
+        json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": self.kid, "use": "sig", "alg": "ES256" })
     }
 
     pub(super) fn signing(&self) -> &EncodingKey {
@@ -100,8 +116,16 @@ impl Keys {
     pub(crate) fn new(settings: &TokenSettings, own_key: &Arc<Key>) -> Result<Self, Problem> {
         let mut keys = Vec::with_capacity(settings.keys.len());
         for (index, key) in settings.keys.iter().enumerate() {
-            let key =
-                Key::parse(key).map_err(|error| Problem::new(format!("token.keys[{index}].privateKey"), error))?;
+            let at = |field: &str| format!("token.keys[{index}].{field}");
+            if index == 0 && key.refresh_only {
+                let message = "the first key signs, and nobody would believe what it has signed; put another before it";
+                return Err(Problem::new(at("refreshOnly"), message));
+            }
+            if settings.keys[..index].iter().any(|other| other.kid == key.kid) {
+                let message = format!("`{}` is the name of another key already", key.kid);
+                return Err(Problem::new(at("kid"), message));
+            }
+            let key = Key::parse(key).map_err(|error| Problem::new(at("privateKey"), error))?;
             keys.push(Arc::new(key));
         }
         if keys.is_empty() {
@@ -115,7 +139,20 @@ impl Keys {
         &self.0[0]
     }
 
+    /// What others need to verify tokens of this registry: a JSON Web Key Set (RFC 7517, section 5) of the public halves. A key is in it
+    /// before it signs, and for as long as a token lives that it has signed; refresh tokens are nobody else's business.
+    pub fn published(&self) -> Value {
+        let keys = self.0.iter().filter(|key| !key.refresh_only);
+        json!({ "keys": keys.map(|key| key.published()).collect::<Vec<_>>() })
+    }
+
+    /// The key of a token that opens something.
     pub(super) fn find(&self, kid: &str) -> Option<&Arc<Key>> {
+        self.find_for_refresh(kid).filter(|key| !key.refresh_only)
+    }
+
+    /// The key of a refresh token.
+    pub(super) fn find_for_refresh(&self, kid: &str) -> Option<&Arc<Key>> {
         self.0.iter().find(|key| key.kid == kid)
     }
 }
@@ -141,11 +178,30 @@ mod tests {
     }
 
     #[test]
+    fn the_first_key_signs_and_each_has_a_name_of_its_own() {
+        let own = Arc::new(Key::generate().unwrap());
+        let key = |kid: &str, refresh_only| TokenKey {
+            kid: kid.to_owned(),
+            private_key: rcgen::KeyPair::generate().unwrap().serialize_pem(),
+            refresh_only,
+        };
+        for (keys, problem) in [
+            (vec![key("a", false), key("b", true)], None),
+            (vec![key("a", true), key("b", false)], Some("token.keys[0].refreshOnly")),
+            (vec![key("a", false), key("a", false)], Some("token.keys[1].kid")),
+        ] {
+            let found = Keys::new(&settings(keys), &own).err().map(|found| found.path);
+            assert_eq!(found.as_deref(), problem);
+        }
+    }
+
+    #[test]
     fn a_key_that_cannot_sign_is_a_problem_of_the_document() {
         let own = Arc::new(Key::generate().unwrap());
         let key = TokenKey {
             kid: "k".to_owned(),
             private_key: "secret text".to_owned(),
+            refresh_only: false,
         };
         let problem = Keys::new(&settings(vec![key]), &own).unwrap_err();
         assert_eq!(problem.path, "token.keys[0].privateKey");

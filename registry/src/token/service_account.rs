@@ -96,35 +96,7 @@ impl ServiceAccountIssuer {
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
-}
 
-impl ServiceAccounts {
-    /// Whose token this is, at the instant `now`.
-    ///
-    /// # Errors
-    /// Where it is not one of the issuer's for this registry, or not in its time.
-    pub fn verify(&self, issuer: &ServiceAccountIssuer, token: &str, now: u64) -> Result<ShownAccount, TokenError> {
-        let digest = Sha256::new()
-            .chain_update(issuer.keys.fingerprint())
-            .chain_update(token)
-            .finalize()
-            .into();
-        let claims = if let Some(claims) = self.verified.get(&digest) {
-            claims
-        } else {
-            let claims = Value::Object(issuer.keys.verify(token)?);
-            let claims = AccountClaims::deserialize(claims).map_err(|_| TokenError::Malformed)?;
-            // Only what is for this registry is remembered: a cluster makes tokens for whoever asks.
-            issuer.is_for_us(&claims)?;
-            let claims = Arc::new(claims);
-            self.verified.insert(digest, claims.clone());
-            claims
-        };
-        check(issuer, &claims, now)
-    }
-}
-
-impl ServiceAccountIssuer {
     fn is_for_us(&self, claims: &AccountClaims) -> Result<(), TokenError> {
         let audiences = match &claims.aud {
             Audience::One(audience) => std::slice::from_ref(audience),
@@ -144,8 +116,33 @@ impl ServiceAccountIssuer {
     }
 }
 
-fn check(issuer: &ServiceAccountIssuer, claims: &AccountClaims, now: u64) -> Result<ShownAccount, TokenError> {
-    issuer.is_for_us(claims)?;
+impl ServiceAccounts {
+    /// Whose token this is, at the instant `now`.
+    ///
+    /// # Errors
+    /// Where it is not one of the issuer's for this registry, or not in its time.
+    pub fn verify(&self, issuer: &ServiceAccountIssuer, token: &str, now: u64) -> Result<ShownAccount, TokenError> {
+        let digest = Sha256::new()
+            .chain_update(issuer.keys.fingerprint())
+            .chain_update(token)
+            .finalize()
+            .into();
+        if let Some(claims) = self.verified.get(&digest) {
+            issuer.is_for_us(&claims)?;
+            return shown(&claims, now);
+        }
+        let claims = Value::Object(issuer.keys.verify(token)?);
+        let claims = AccountClaims::deserialize(claims).map_err(|_| TokenError::Malformed)?;
+        // Only what is for this registry is remembered: a cluster makes tokens for whoever asks.
+        issuer.is_for_us(&claims)?;
+        let claims = Arc::new(claims);
+        self.verified.insert(digest, claims.clone());
+        shown(&claims, now)
+    }
+}
+
+/// Whom the claims are about, where `now` is in their time.
+fn shown(claims: &AccountClaims, now: u64) -> Result<ShownAccount, TokenError> {
     if claims.exp <= now {
         return Err(TokenError::Expired);
     }

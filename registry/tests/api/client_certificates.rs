@@ -1,7 +1,9 @@
 //! Certificates of clients, on real connections.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
@@ -13,6 +15,7 @@ use tokio::task::spawn_blocking;
 use wharfinger_registry::server::Limits;
 
 use crate::fixture::{PASSWORD, content};
+use crate::standalone::{Standalone, write_documents};
 use crate::tls::{Pair, Secured, Tls, ask, dial};
 use crate::wire::basic;
 
@@ -242,6 +245,70 @@ async fn where_a_certificate_is_required_nobody_gets_further_without_one() {
     spawn_blocking(move || assert_eq!(status(&mut tls, "/v2/", &basic("admin", PASSWORD)), 401))
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_refused_without_a_certificate_hears_why_after_the_request_was_sent_too() {
+    let (server, authority) = (Pair::new(), Authority::new());
+    let secured = Secured::start(|path| server.write(path), Limits::default()).await;
+    secured.server.registry.publish(2, with(&authority.pem(), "Required"));
+    let mut tls = connect(secured.server.address, client(&server, None)).await.unwrap();
+    let error = spawn_blocking(move || {
+        use std::io::{Read, Write};
+        // By the second piece the answer to the first one has come, which must not be a reset.
+        for piece in ["PUT /v2/a HTTP/1.1\r\n", "Host: registry.test\r\n", "\r\n"] {
+            std::thread::sleep(Duration::from_millis(30));
+            tls.write_all(piece.as_bytes()).unwrap();
+        }
+        tls.read(&mut [0; 16]).unwrap_err()
+    })
+    .await
+    .unwrap();
+    let why = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    let expected = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+    assert_eq!(why, Some(&expected), "{error}");
+}
+
+#[test]
+fn the_log_says_why_a_certificate_is_refused() {
+    let (server, authority) = (Pair::new(), Authority::new());
+    let directory = tempfile::tempdir().unwrap();
+    write_documents(directory.path());
+    server.write(directory.path());
+    let add = |file: &str, mark: &str, more: &str| {
+        let path = directory.path().join(file);
+        let document = fs::read_to_string(&path).unwrap();
+        assert!(document.contains(mark), "{document}");
+        fs::write(&path, document.replacen(mark, &format!("{mark}{more}"), 1)).unwrap();
+    };
+    let files =
+        json!({ "certificate": directory.path().join("tls.crt"), "privateKey": directory.path().join("tls.key") });
+    add("server.yaml", "formatVersion: 1\n", &format!("tls: {files}\n"));
+    let asked = json!({ "authorities": authority.pem(), "mode": "Required" });
+    add(
+        "access.yaml",
+        "\ncontent:\n",
+        &format!("  clientCertificates: {asked}\n"),
+    );
+    let registry = Standalone::start_in(directory, "info", "text");
+    let address = registry.address("listen");
+    let (stranger, late) = (Authority::new().issue("ci", 2040), authority.issue("ci", 2020));
+    for (holder, why) in [
+        (None, "there is none"),
+        (Some(&stranger), "its signature"),
+        (Some(&late), "certificate expired"),
+    ] {
+        // With TLS 1.2 the handshake fails for the client, with 1.3 the first read.
+        if let Ok(mut tls) = dial(address, client(&server, holder)) {
+            std::io::Read::read(&mut tls, &mut [0; 16]).unwrap_err();
+        }
+        registry.wait(why, || {
+            let log = registry.log();
+            log.lines()
+                .any(|line| line.contains("client certificate refused") && line.contains(why))
+                .then_some(())
+        });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,13 +16,14 @@ use wharfinger_registry::access::{Current, Snapshot};
 use wharfinger_registry::authenticate::Authenticator;
 use wharfinger_registry::body;
 use wharfinger_registry::client::{Connection, Scheme};
+use wharfinger_registry::issuer_keys::IssuerKeys;
 use wharfinger_registry::metrics::Metrics;
 use wharfinger_registry::oci::{self, Digest};
 use wharfinger_registry::password::Passwords;
 use wharfinger_registry::service::Service;
 use wharfinger_registry::store::{FilesystemStore, Owner, Store};
 use wharfinger_registry::throttle::Throttle;
-use wharfinger_registry::token::{Key, ServiceAccounts, Tokens};
+use wharfinger_registry::token::{Key, OidcTokens, ServiceAccounts, Tokens};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -135,6 +136,7 @@ impl Registry {
             throttle: Throttle::default(),
             tokens: Tokens::default(),
             service_accounts: ServiceAccounts::default(),
+            oidc: OidcTokens::new(IssuerKeys::new(metrics.clone())),
             metrics: metrics.clone(),
         };
         let store = Arc::new(FilesystemStore::open(directory.path(), uploads, metrics.store()).unwrap());

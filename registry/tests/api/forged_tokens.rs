@@ -4,18 +4,18 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
 
 use crate::fixture::{Call, Registry, content};
 
-struct TestKey {
+pub(crate) struct TestKey {
     pem: String,
     public: Vec<u8>,
 }
 
 impl TestKey {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
         let pem = format!(
@@ -28,11 +28,19 @@ impl TestKey {
         }
     }
 
-    fn sign(&self, header: &Header, claims: &Value) -> String {
+    pub(crate) fn sign(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &EncodingKey::from_ec_pem(self.pem.as_bytes()).unwrap()).unwrap()
     }
 
-    fn entry(&self, kid: &str) -> Value {
+    /// What a token says that this key has signed.
+    pub(crate) fn claims(&self, token: &str) -> Value {
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.validate_aud = false;
+        let key = DecodingKey::from_ec_der(&self.public);
+        jsonwebtoken::decode(token, &key, &validation).unwrap().claims
+    }
+
+    pub(crate) fn entry(&self, kid: &str) -> Value {
         json!({ "kid": kid, "privateKey": self.pem })
     }
 }
@@ -236,6 +244,8 @@ async fn a_token_dies_with_what_it_stands_on() {
         change(&mut content);
         content
     };
+    let mut for_refresh = key.entry("k");
+    for_refresh["refreshOnly"] = json!(true);
     let table = [
         (
             "identity deleted",
@@ -252,6 +262,10 @@ async fn a_token_dies_with_what_it_stands_on() {
         ("service renamed", change(|content| content["service"] = json!("other"))),
         ("issuer changed", change(|content| content["issuer"] = json!("other"))),
         ("key retired", content_with(&[other.entry("o")])),
+        (
+            "key for refresh tokens only",
+            content_with(&[other.entry("o"), for_refresh]),
+        ),
         ("key replaced under its name", content_with(&[other.entry("k")])),
     ];
     for (index, (name, content)) in table.into_iter().enumerate() {

@@ -24,6 +24,8 @@ mod forged_tokens;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod issuer;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod manifests;
@@ -34,6 +36,8 @@ mod mounts;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
+mod oidc;
+#[cfg(test)]
 mod passwords;
 #[cfg(test)]
 mod paths;
@@ -41,6 +45,8 @@ mod paths;
 mod proxies;
 #[cfg(test)]
 mod referrers;
+#[cfg(test)]
+mod refresh;
 #[cfg(test)]
 mod scrub;
 #[cfg(test)]

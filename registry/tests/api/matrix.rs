@@ -11,6 +11,7 @@ use wharfinger_registry::route::{
 
 use crate::cluster::Cluster;
 use crate::fixture::{Answer, Call, Image, MANIFEST, PASSWORD, Registry, content, owner};
+use crate::issuer::Offline;
 
 /// What each caller is answered: none, wrong password, wrong token, anonymous token, then whoever may pull, push,
 /// maintain, and everything.
@@ -28,11 +29,13 @@ const CALLERS: [&str; 8] = [
 ];
 
 /// How the last four sign in.
-const WAYS: [&str; 5] = [
+const WAYS: [&str; 7] = [
     "password",
     "token",
     "service account",
     "service account as password",
+    "issuer",
+    "issuer as password",
     "proxy",
 ];
 
@@ -51,7 +54,8 @@ fn next(route: Option<&Route>, world: &World) -> Option<Route> {
     Some(match route {
         None => Route::Base,
         Some(Route::Base) => Route::Token,
-        Some(Route::Token) => Route::ListCatalog(ListCatalog { page: page() }),
+        Some(Route::Token) => Route::Keys,
+        Some(Route::Keys) => Route::ListCatalog(ListCatalog { page: page() }),
         Some(Route::ListCatalog(_)) => Route::ListTags(ListTags {
             repository: repository(),
             page: page(),
@@ -125,6 +129,8 @@ fn row(route: &Route, world: &World) -> (Method, String, Bytes, Row) {
             nothing(),
             [200, 401, 401, 401, 200, 200, 200, 200],
         ),
+        // What verifies is no secret, and nobody is asked who they are.
+        Route::Keys => (Method::GET, "/.well-known/jwks.json".into(), nothing(), [200; 8]),
         Route::ListCatalog(_) => (Method::GET, "/v2/_catalog".into(), nothing(), read),
         Route::ListTags(_) => (Method::GET, format!("{base}/tags/list"), nothing(), read),
         Route::GetBlob(_) => (Method::GET, format!("{base}/blobs/{layer}"), nothing(), read),
@@ -177,10 +183,12 @@ impl World {
     async fn of(caller: &str) -> Self {
         let mut content = content();
         content["serviceAccounts"] = Cluster::settings();
+        content["oidc"] = json!([Offline::settings()]);
         content["trustedProxies"] = json!(["192.0.2.0/24"]);
         content["userHeader"] = json!("X-Forwarded-User");
         for identity in content["identities"].as_array_mut().unwrap() {
             identity["serviceAccounts"] = json!([{ "namespace": "ci", "name": identity["username"] }]);
+            identity["oidcSubjects"] = json!([{ "issuer": Offline::URL, "subject": identity["username"] }]);
         }
         let registry = Registry::with(content);
         let image = registry.seed("team/app", "v1").await;
@@ -208,6 +216,8 @@ impl World {
             (user, "token") => call.bearer(&self.registry.token(user, ALL_SCOPES).await),
             (user, "service account") => call.bearer(&Cluster::token_of(user)),
             (user, "service account as password") => call.basic("", &Cluster::token_of(user)),
+            (user, "issuer") => call.bearer(&Offline::token_of(user)),
+            (user, "issuer as password") => call.basic("token", &Offline::token_of(user)),
             (user, "proxy") => call.header("x-forwarded-user", user),
             (user, _) => call.basic(user, PASSWORD),
         };

@@ -246,6 +246,43 @@ fn each_request_is_one_line_of_the_audit_stream_whatever_the_level_of_the_log() 
 }
 
 #[test]
+fn the_log_and_the_audit_stream_say_why_credentials_were_not_accepted() {
+    let registry = start("audit: {file: DIRECTORY/audit.jsonl}", "info");
+    let mut connection = Connection::open(registry.address("listen"));
+    let token = "Authorization: Bearer not.a.token\r\n".to_owned();
+    let wrong = Some("username or password is wrong");
+    let requests = [
+        ("GET /v2/", basic("demo", "wrong"), wrong),
+        ("GET /token", basic("nobody", "wrong"), wrong),
+        ("GET /v2/", token, Some("the token cannot be read")),
+        ("GET /v2/", String::new(), None),
+    ];
+    for (line, headers, why) in &requests {
+        let reply = connection.ask(line, headers);
+        assert_eq!(reply.status, 401, "{line}");
+        let id = reply.header("x-request-id").unwrap().to_owned();
+        registry.wait("the line of the request", || {
+            let log = registry.log();
+            let said = log
+                .lines()
+                .find(|said| said.contains(&id) && said.contains("milliseconds"))?;
+            let expected = why.map(|why| format!("\"rejected\":\"{why}\""));
+            assert!(said.contains(expected.as_deref().unwrap_or_default()), "{said}");
+            assert_eq!(said.contains("rejected"), why.is_some(), "{said}");
+            Some(())
+        });
+    }
+    let audited = lines(
+        &registry,
+        &registry.directory.path().join("audit.jsonl"),
+        requests.len(),
+    );
+    for (line, (_, _, why)) in audited.iter().zip(requests) {
+        assert_eq!(line["rejected"].as_str(), why);
+    }
+}
+
+#[test]
 fn the_audit_stream_goes_on_where_it_was_and_to_standard_output_where_asked() {
     let registry = start("audit: stdout", "info");
     Connection::open(registry.address("listen")).ask("GET /v2/", "");

@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod decisions;
 mod flood;
 mod lists;
 mod manifests;
@@ -34,6 +35,8 @@ pub(crate) enum Mark {
     Lists,
     /// From the start to the first answer.
     Start,
+    /// Policies, without a server.
+    Decisions,
 }
 
 impl Mark {
@@ -47,6 +50,7 @@ impl Mark {
             Self::Memory => "memory",
             Self::Lists => "pages of long lists",
             Self::Start => "starting",
+            Self::Decisions => "decisions of policies",
         }
     }
 
@@ -60,6 +64,7 @@ impl Mark {
             Self::Memory => memory::measure(contest),
             Self::Lists => lists::measure(contest),
             Self::Start => start::measure(contest),
+            Self::Decisions => decisions::measure(contest),
         }
     }
 }

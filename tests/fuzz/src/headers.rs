@@ -85,7 +85,12 @@ pub(crate) fn basic(input: &[u8]) {
     };
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, value.clone());
-    match Credentials::from_headers(&headers) {
+    let read = Credentials::from_headers(&headers);
+    assert!(
+        !matches!(read, Credentials::Refresh(_)),
+        "a refresh token comes in no header"
+    );
+    match read {
         Credentials::Basic { username, password } => {
             assert!(!username.contains(':'), "{username:?}");
             let text = value.to_str().expect("a header that is understood is text");
@@ -100,7 +105,7 @@ pub(crate) fn basic(input: &[u8]) {
             assert!(!token.is_empty() && text.trim_end().ends_with(&**token));
         }
         Credentials::None => assert!(input.is_empty(), "a header was overlooked"),
-        Credentials::Unreadable => {}
+        Credentials::Refresh(_) | Credentials::Unreadable => {}
     }
     headers.append(AUTHORIZATION, value);
     assert!(

@@ -130,7 +130,8 @@ fn kubelet(layout: &Layout) -> Value {
         "maxPods": 250,
         // Images cannot be fetched again, and the disk is shared with everything else on the machine.
         "imageGCHighThresholdPercent": 100,
-        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        // Shares of a disk would be gibibytes on a large one, of which only the last few hundred mebibytes may be free for us.
+        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "200Mi", "imagefs.available": "200Mi"},
     })
 }
 

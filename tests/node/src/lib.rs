@@ -13,6 +13,7 @@
 mod cgroups;
 mod component;
 mod containers;
+mod disk;
 mod docker;
 mod etcd;
 mod files;
@@ -30,6 +31,7 @@ mod teardown;
 mod tools;
 
 pub use component::Component;
+pub use disk::free_space;
 pub use forward::Forward;
 pub use images::BUSYBOX_IMAGE;
 pub use layout::{API_SERVER_ADDRESS, NODE_ADDRESS, POD_RANGE, SERVICE_RANGE, STORAGE_CLASS};
@@ -38,4 +40,4 @@ pub use process::Signal;
 pub use progress::Progress;
 pub use tools::Tools;
 pub use tools::debian::install_load_generator;
-pub use tools::neighbours::{Neighbours, install_distribution};
+pub use tools::neighbours::{Neighbours, install_distribution, install_regctl};

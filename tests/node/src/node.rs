@@ -16,7 +16,7 @@ use crate::layout::{API_SERVER_PORT, ETCD_PORT, Layout};
 use crate::process::{self, Signal};
 use crate::state::{Lock, State, boot};
 use crate::tools::run;
-use crate::{Progress, Tools, cgroups, docker, files, network, pki};
+use crate::{Progress, Tools, cgroups, disk, docker, files, network, pki};
 
 /// How long a program may take to come up on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -123,7 +123,7 @@ impl Node {
     }
 
     /// A command that runs inside the node's network namespace, where `127.0.0.1` has the API server and every
-    /// `NodePort`. The node's programs are in its `PATH`, and `KUBECONFIG` and `DOCKER_HOST` are the node's.
+    /// `NodePort`. The node's programs are in its `PATH`, and `KUBECONFIG`, `DOCKER_HOST` and `CONTAINERD_ADDRESS` are the node's.
     ///
     /// Everything but the network is the caller's: working directory, environment, files.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
@@ -138,11 +138,12 @@ impl Node {
     }
 
     /// The variables that [`Self::command`] sets.
-    pub fn environment(&self) -> [(&'static str, OsString); 3] {
+    pub fn environment(&self) -> [(&'static str, OsString); 4] {
         [
             ("PATH", self.tools.search_path()),
             ("KUBECONFIG", self.kubeconfig().into()),
             ("DOCKER_HOST", self.docker_host().into()),
+            ("CONTAINERD_ADDRESS", self.layout.containerd_socket().into()),
         ]
     }
 
@@ -259,6 +260,7 @@ impl Node {
             self.layout.name()
         ));
         let root = self.layout.root();
+        disk::require(root)?;
         fs::create_dir_all(root).with_context(|| format!("cannot make `{}`", root.display()))?;
         fs::write(self.layout.marker(), "")?;
         // Nobody but root has a reason to look at keys and Secrets.

@@ -1,7 +1,8 @@
 //! Running test binaries that are already built: unit and integration tests here, end-to-end tests on the node.
 
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use node::{Neighbours, Node};
@@ -9,6 +10,7 @@ use node::{Neighbours, Node};
 use crate::build::Program;
 use crate::exec::{self, End};
 use crate::suite::counts::Counts;
+use crate::suite::reasons::Reasons;
 use crate::{repository, terminal};
 
 /// The package of the end-to-end tests.
@@ -118,18 +120,29 @@ pub(crate) fn neighbours(
     conclude(sum, &failed)
 }
 
+/// Programs that the end-to-end tests start and that are not the node's.
+pub(crate) struct Clients<'a> {
+    /// `regctl`.
+    pub(crate) regctl: &'a Path,
+    /// The plugin of `kubectl`.
+    pub(crate) plugin: &'a Path,
+}
+
 /// The end-to-end tests, within the node's network namespace.
 pub(crate) fn end_to_end(
     node: &Node,
     programs: &[Program],
+    clients: &Clients<'_>,
     kind: Kind,
     filter: &[String],
     counts: &mut Counts,
 ) -> Result<String> {
+    // Where much fails, each failure waits for minutes; so the limit is for all of them together.
     let (changes, limit) = match kind {
         Kind::Short => ("50", Duration::from_mins(30)),
         Kind::Soak => ("200", Duration::from_hours(3)),
     };
+    let deadline = Instant::now() + limit;
     let wanted = |program: &&Program| {
         program.is_test && program.package == END_TO_END && (kind == Kind::Short || program.name.contains("latency"))
     };
@@ -150,7 +163,10 @@ pub(crate) fn end_to_end(
             std::env::var("WHARFINGER_CHANGES").as_deref().unwrap_or(changes),
         );
         command.env("CARGO_MANIFEST_DIR", &program.folder);
-        binary(program, &mut command, limit, &mut sum, &mut failed)?;
+        command.env("WHARFINGER_PLUGIN", clients.plugin);
+        command.env("WHARFINGER_REGCTL", clients.regctl);
+        let left = deadline.saturating_duration_since(Instant::now());
+        binary(program, &mut command, left, &mut sum, &mut failed)?;
     }
     if !any {
         bail!("there are no such tests in the package `{END_TO_END}`");
@@ -200,20 +216,22 @@ fn one(
 ) -> Result<()> {
     say(&format!("-- {name}"));
     let mut seen = Counts::default();
+    let mut reasons = Reasons::default();
     let end = exec::watch(command, limit, |line| {
         say(line);
         seen += Counts::parse(line).unwrap_or_default();
+        reasons.see(line);
     })?;
     let trouble = match end {
         End::Exited(status) if status.success() => None,
         End::Exited(_) if seen.failed > 0 => Some(name.to_owned()),
         End::Exited(status) => Some(format!("{name} ({status})")),
-        End::TooLate => Some(format!("{name} (ended after {} minutes)", limit.as_secs() / 60)),
+        End::TooLate => Some(format!("{name} (ended after {} s)", limit.as_secs())),
     };
     if trouble.is_some() && seen.failed == 0 {
         seen.failed = 1;
     }
-    failed.extend(trouble);
+    failed.extend(trouble.map(|what| reasons.of(what)));
     *sum += seen;
     Ok(())
 }
@@ -222,7 +240,7 @@ fn conclude(sum: Counts, failed: &[String]) -> Result<String> {
     if failed.is_empty() {
         Ok(sum.to_string())
     } else {
-        bail!("{sum}; in: {}", failed.join(", "))
+        bail!("{sum}; in\n{}", failed.join("\n"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use registry_policy::Role;
-use registry_policy::vocabulary::{MACROS, Presence, functions, variables};
+use registry_policy::vocabulary::{MACROS, Presence, ROOTS, functions, variables};
 
 use crate::repository;
 
@@ -41,7 +41,7 @@ fn replace(text: &str, name: &str, new: &str) -> String {
 
 fn variable_table() -> String {
     let mut table = String::from("| Variable | Type | Value | What it is |\n|---|---|---|---|\n");
-    for (path, variable) in variables() {
+    for (path, variable) in variables(ROOTS) {
         let presence = match variable.presence {
             Presence::Always => "always",
             Presence::Nullable => "may be null",

@@ -1,11 +1,12 @@
-//! The authorities that issue clients' certificates.
+//! Authorities that certificates are believed by.
 
 use crds::reasons;
 use kube::ResourceExt;
 use registry_config::{ClientCertificateMode, ClientCertificates, ClientVerifier};
 
+use crate::hashing::how_to_agree;
 use crate::outcome::Verdict;
-use crate::registry::snapshot::{Authorities, LiveIndex, Snapshot};
+use crate::registry::snapshot::{Authorities, Snapshot};
 
 /// What the access document says about clients' certificates, and what is wrong with the Secret.
 ///
@@ -22,36 +23,7 @@ pub(super) fn judge(snapshot: &Snapshot) -> (Option<ClientCertificates>, Result<
         Some(crds::ClientCertificateMode::Required) => ClientCertificateMode::Required,
     };
     let name = &settings.authorities_secret_ref.name;
-    let found = match &snapshot.authorities {
-        Authorities::Read(authorities) => {
-            let found = ClientCertificates {
-                authorities: authorities.clone(),
-                mode,
-            };
-            ClientVerifier::new(&found)
-                .map_err(|why| (reasons::INVALID_AUTHORITIES, why))
-                .and_then(|_| match authorities.trim() {
-                    "" => Err((reasons::INVALID_AUTHORITIES, "it is empty".to_owned())),
-                    _ => Ok(found),
-                })
-        }
-        Authorities::NotNeeded | Authorities::Missing => Err((
-            reasons::SECRET_NOT_FOUND,
-            format!(
-                "it does not exist in namespace `{}`",
-                registry.namespace().unwrap_or_default()
-            ),
-        )),
-        Authorities::NotMarked => Err((
-            reasons::SECRET_NOT_MARKED,
-            format!(
-                "it is neither of type `kubernetes.io/tls` nor marked for this use; its owner agrees with: kubectl label secret {name} --namespace {} {}=true",
-                registry.namespace().unwrap_or_default(),
-                crds::labels::CREDENTIAL
-            ),
-        )),
-        Authorities::Unusable(why) => Err((why.reason, why.message.clone())),
-    };
+    let found = text(&snapshot.authorities, name, snapshot).map(|authorities| ClientCertificates { authorities, mode });
     match found {
         Ok(found) => (Some(found), Ok(())),
         Err((reason, why)) => {
@@ -70,11 +42,43 @@ pub(super) fn judge(snapshot: &Snapshot) -> (Option<ClientCertificates>, Result<
     }
 }
 
-fn in_force(snapshot: &Snapshot) -> String {
-    match &snapshot.index {
-        LiveIndex::Read { content, .. } => content.client_certificates.as_ref(),
-        LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => None,
+/// The certificates of authorities from the Secret `name`.
+///
+/// # Errors
+/// Reason and words, where there are none that could be believed.
+pub(super) fn text(found: &Authorities, name: &str, snapshot: &Snapshot) -> Result<String, (&'static str, String)> {
+    let namespace = snapshot.registry.namespace().unwrap_or_default();
+    match found {
+        Authorities::Read(authorities) if authorities.trim().is_empty() => {
+            Err((reasons::INVALID_AUTHORITIES, "it is empty".to_owned()))
+        }
+        Authorities::Read(authorities) => {
+            let settings = ClientCertificates {
+                authorities: authorities.clone(),
+                mode: ClientCertificateMode::Optional,
+            };
+            ClientVerifier::new(&settings).map_err(|why| (reasons::INVALID_AUTHORITIES, why))?;
+            Ok(authorities.clone())
+        }
+        Authorities::NotNeeded | Authorities::Missing => Err((
+            reasons::SECRET_NOT_FOUND,
+            format!("it does not exist in namespace `{namespace}`"),
+        )),
+        Authorities::NotMarked => Err((
+            reasons::SECRET_NOT_MARKED,
+            format!(
+                "it is neither of type `kubernetes.io/tls` nor marked for this use; {}",
+                how_to_agree(name, &namespace)
+            ),
+        )),
+        Authorities::Unusable(why) => Err((why.reason, why.message.clone())),
     }
-    .map(|found| found.authorities.clone())
-    .unwrap_or_default()
+}
+
+fn in_force(snapshot: &Snapshot) -> String {
+    let known = snapshot
+        .index
+        .content()
+        .and_then(|content| content.client_certificates.as_ref());
+    known.map(|found| found.authorities.clone()).unwrap_or_default()
 }

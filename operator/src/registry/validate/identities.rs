@@ -1,22 +1,34 @@
 //! What is to become of each identity.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+mod names;
 
-use crds::{RegistryIdentity, reasons};
+use std::collections::BTreeMap;
+
+use crds::{IdentityAdmission, RegistryIdentity, reasons};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use registry_config::{CertificateSubject, IdentityEntry, check_username};
-use registry_policy::ServiceAccountName;
+use registry_policy::{Attributes, OidcSubject, ServiceAccountName};
 
 use crate::hashing::HashJob;
 use crate::outcome::Verdict;
 use crate::password_source::PasswordSource;
-use crate::registry::snapshot::{LiveIndex, Snapshot};
+use crate::registry::admission::{self, Admission};
+use crate::registry::snapshot::{Snapshot, Source};
 use crate::state::{IdentityState, SourceVersion, State};
 use crate::unknown_fields;
 
 use super::passwords::{self, Passwords};
+use names::Names;
+
+/// Where an identity is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::registry) enum Origin {
+    /// The Registry's own namespace.
+    Home,
+    /// Another one.
+    Elsewhere,
+}
 
 /// What is to become of an identity.
 #[derive(Debug, Clone)]
@@ -26,18 +38,18 @@ pub(in crate::registry) struct Identity {
     pub(in crate::registry) accepted: Verdict,
     pub(in crate::registry) resolved: Verdict,
     pub(in crate::registry) disabled: bool,
+    pub(in crate::registry) origin: Origin,
     /// Whether something is kept about it: it is of the Registry's own namespace, and there is room.
     pub(in crate::registry) is_kept: bool,
     /// Whether it has its username, against others who want the same.
     pub(in crate::registry) holds_username: bool,
     /// Its line in the access document, where it may sign in.
     pub(in crate::registry) entry: Option<IdentityEntry>,
-    /// The passwords to be hashed.
-    pub(in crate::registry) jobs: Vec<HashJob>,
     pub(in crate::registry) credentials_secret: Option<String>,
     passwords: Passwords,
-    /// ServiceAccounts and names in certificates that are its own and nobody else's.
+    /// ServiceAccounts, subjects of issuers and names in certificates that are its own and nobody else's.
     service_accounts: Vec<ServiceAccountName>,
+    oidc_subjects: Vec<OidcSubject>,
     certificate_subjects: Vec<CertificateSubject>,
 }
 
@@ -46,28 +58,26 @@ impl Identity {
     pub(super) fn refuse(&mut self, refusal: Verdict, kept: Option<&IdentityState>) {
         self.accepted = refusal;
         self.entry = None;
-        self.jobs.clear();
-        let kept_state = kept.cloned().unwrap_or_default();
-        self.passwords = Passwords {
-            current: kept_state.password,
-            next: kept_state.next,
-            previous: kept_state.previous,
-            ..Passwords::none(self.resolved.clone())
-        };
+        self.passwords = Passwords::from_state(kept, self.resolved.clone());
         self.holds_username &= kept.is_some();
         self.is_kept &= kept.is_some();
+    }
+
+    /// The passwords to be hashed.
+    pub(in crate::registry) fn jobs(&self) -> &[HashJob] {
+        &self.passwords.jobs
     }
 
     /// The version of the Secret with the password that is to follow, where the registry is told of exactly that one.
     pub(in crate::registry) fn announced_next(&self) -> Option<&SourceVersion> {
         let next = self.passwords.next.as_ref();
-        let next = next.filter(|_| self.entry.is_some() && self.jobs.is_empty());
+        let next = next.filter(|_| self.entry.is_some() && self.jobs().is_empty());
         next.map(|next| &next.source)
     }
 
     /// The version of the Secret whose password is in use, where it is known to be hashed.
     pub(in crate::registry) fn password_version(&self) -> Option<&SourceVersion> {
-        let current = self.passwords.current.as_ref().filter(|_| self.jobs.is_empty());
+        let current = self.passwords.current.as_ref().filter(|_| self.jobs().is_empty());
         current.map(|current| &current.source)
     }
 
@@ -88,6 +98,9 @@ impl Identity {
             .service_accounts
             .retain(|account| known.service_accounts.contains(account));
         entry
+            .oidc_subjects
+            .retain(|subject| known.oidc_subjects.contains(subject));
+        entry
             .certificate_subjects
             .retain(|subject| known.certificate_subjects.contains(subject));
         if *entry != before {
@@ -95,12 +108,25 @@ impl Identity {
         }
     }
 
+    /// Takes its names from an identity that nobody can sign in as: what is listed of it would only fill the document.
+    pub(super) fn forget_names(&mut self, refusal: &Verdict) {
+        let has_names = !self.service_accounts.is_empty() || self.holds_username;
+        if has_names {
+            self.accepted = refusal.clone();
+        }
+        self.service_accounts.clear();
+        self.holds_username = false;
+    }
+
     /// The line of an identity that nobody can sign in as, where its names could be taken for somebody else's without it.
     pub(super) fn over(&self, proxies_name_people: bool) -> Option<IdentityEntry> {
-        let has_names = !self.service_accounts.is_empty() || !self.certificate_subjects.is_empty();
+        let has_names = !self.service_accounts.is_empty()
+            || !self.oidc_subjects.is_empty()
+            || !self.certificate_subjects.is_empty();
         (proxies_name_people || has_names).then(|| IdentityEntry {
             not_after: Some(Timestamp::UNIX_EPOCH),
             service_accounts: self.service_accounts.clone(),
+            oidc_subjects: self.oidc_subjects.clone(),
             certificate_subjects: self.certificate_subjects.clone(),
             ..IdentityEntry::guest(&self.username)
         })
@@ -119,150 +145,98 @@ impl Identity {
 
 /// Judges all identities that name the Registry, by UID.
 pub(super) fn judge(snapshot: &Snapshot, state: &State, next_revision: u64) -> BTreeMap<String, Identity> {
-    let holders = holders(snapshot, state);
-    let accounts = first_to_name(snapshot, service_accounts, |entry| &entry.service_accounts);
-    let certificates = first_to_name(snapshot, certificate_subjects, |entry| &entry.certificate_subjects);
-    let names = Names {
-        usernames: &holders,
-        accounts: &accounts,
-        certificates: &certificates,
-    };
-    let judged = snapshot.identities.iter().map(|identity| {
-        let uid = identity.uid().unwrap_or_default();
-        (
-            uid.clone(),
-            judge_one(identity, &uid, snapshot, state, &names, next_revision),
-        )
+    let mut admissions = admission::of_identities(
+        &snapshot.registry,
+        &snapshot.namespaces,
+        &snapshot.identities,
+        &snapshot.index.listed(),
+    );
+    let claimants: Vec<Claimant<'_>> = snapshot
+        .identities
+        .iter()
+        .map(|identity| {
+            let admission = admissions.remove(&identity.uid().unwrap_or_default());
+            Claimant::new(identity, admission.unwrap_or(Admission::Refused))
+        })
+        .collect();
+    let names = Names::of(&claimants, snapshot, state);
+    let judged = claimants.iter().map(|claimant| {
+        let judged = judge_one(claimant, snapshot, state, &names, next_revision);
+        (claimant.uid.clone(), judged)
     });
     judged.collect()
 }
 
-/// The name to sign in with.
-fn username(identity: &RegistryIdentity) -> String {
-    identity.spec.username.clone().unwrap_or_else(|| identity.name_any())
+/// An identity that asks to be somebody here, and how it stands to the Registry.
+pub(super) struct Claimant<'a> {
+    identity: &'a RegistryIdentity,
+    uid: String,
+    admission: Admission<'a, IdentityAdmission>,
+    username: String,
 }
 
-fn is_home(identity: &RegistryIdentity, snapshot: &Snapshot) -> bool {
-    identity.namespace() == snapshot.registry.namespace()
-}
-
-/// Which identity has each username, by UID: the one already in force, else the oldest, else the lower UID. A disabled
-/// identity keeps its name, so that nobody else can sign in under it.
-fn holders(snapshot: &Snapshot, state: &State) -> HashMap<String, String> {
-    let mut holders: HashMap<String, String> = HashMap::new();
-    // Oldest first, and so the first to ask holds the name, unless the state knows another claimant that still asks.
-    for identity in snapshot
-        .identities
-        .iter()
-        .filter(|identity| is_home(identity, snapshot))
-    {
-        let (name, uid) = (username(identity), identity.uid().unwrap_or_default());
-        let in_force = state.usernames.get(&name) == Some(&uid);
-        if in_force || !holders.contains_key(&name) {
-            holders.insert(name, uid);
+impl<'a> Claimant<'a> {
+    fn new(identity: &'a RegistryIdentity, admission: Admission<'a, IdentityAdmission>) -> Self {
+        Self {
+            identity,
+            uid: identity.uid().unwrap_or_default(),
+            username: admission.username(identity),
+            admission,
         }
     }
-    holders
-}
 
-/// Which identity, by UID, each name stands for that only one can have: the one that has it in the document in force, else the
-/// oldest that names it.
-fn first_to_name<N: Eq + Hash>(
-    snapshot: &Snapshot,
-    names: impl Fn(&RegistryIdentity) -> Vec<N>,
-    in_force: impl Fn(&IdentityEntry) -> &[N],
-) -> HashMap<N, String> {
-    let mut found = HashMap::new();
-    let identities = || {
-        let home = snapshot
-            .identities
-            .iter()
-            .filter(|identity| is_home(identity, snapshot));
-        home.map(|identity| (identity.uid().unwrap_or_default(), names(identity)))
-    };
-    if let LiveIndex::Read { content, .. } = &snapshot.index {
-        for (uid, names) in identities() {
-            let entry = content.identities.iter().find(|entry| entry.uid.as_ref() == Some(&uid));
-            let has = |name: &N| entry.is_some_and(|entry| in_force(entry).contains(name));
-            for name in names.into_iter().filter(has) {
-                found.entry(name).or_insert_with(|| uid.clone());
-            }
-        }
+    fn is_home(&self) -> bool {
+        self.admission == Admission::Home
     }
-    for (uid, names) in identities() {
-        for name in names {
-            found.entry(name).or_insert_with(|| uid.clone());
-        }
+
+    fn is_admitted(&self) -> bool {
+        matches!(self.admission, Admission::Home | Admission::Guest(..))
     }
-    found
-}
 
-/// Which identity, by UID, each name stands for.
-struct Names<'a> {
-    usernames: &'a HashMap<String, String>,
-    accounts: &'a HashMap<ServiceAccountName, String>,
-    certificates: &'a HashMap<CertificateSubject, String>,
-}
+    /// The groups that count.
+    fn groups(&self) -> Vec<String> {
+        let mut groups = self.identity.spec.groups.clone().unwrap_or_default();
+        if let Admission::Guest(_, entry) = self.admission {
+            let allowed = entry.groups.as_deref().unwrap_or_default();
+            groups.retain(|group| allowed.contains(group));
+        }
+        groups.sort();
+        groups.dedup();
+        groups
+    }
 
-/// Those of `names` that stand for the identity `uid`.
-fn own<N: Eq + Hash>(holders: &HashMap<N, String>, names: Vec<N>, uid: &str, is_home: bool) -> Vec<N> {
-    let is_own = |name: &N| is_home && holders.get(name).is_some_and(|holder| holder == uid);
-    names.into_iter().filter(is_own).collect()
-}
-
-impl Names<'_> {
-    /// What is wrong with the names of the identity `uid`, other than its username.
-    fn conflict(&self, identity: &RegistryIdentity, uid: &str) -> Option<Verdict> {
-        let is_elsewhere = |holder: Option<&String>| holder.is_some_and(|holder| holder != uid);
-        let account = service_accounts(identity)
-            .into_iter()
-            .find(|account| is_elsewhere(self.accounts.get(account)));
-        let certificate = certificate_subjects(identity)
-            .into_iter()
-            .find(|subject| is_elsewhere(self.certificates.get(subject)));
-        let older = "an older RegistryIdentity stands for";
-        let advice = "already; name it in one of them only";
-        match (account, certificate) {
-            (Some(account), _) => Some(Verdict::no(
-                reasons::SERVICE_ACCOUNT_CONFLICT,
-                format!("{older} ServiceAccount `{}` {advice}", account.name),
-            )),
-            (None, Some(subject)) => {
-                let (CertificateSubject::CommonName(name)
-                | CertificateSubject::DnsName(name)
-                | CertificateSubject::Uri(name)) = subject;
-                Some(Verdict::no(
-                    reasons::CERTIFICATE_CONFLICT,
-                    format!("{older} `{name}` in certificates {advice}"),
-                ))
-            }
-            (None, None) => None,
+    /// The attributes that count: nobody else's, because policies here believe them.
+    fn attributes(&self) -> Attributes {
+        match self.admission {
+            Admission::Home => self.identity.spec.attributes.clone().unwrap_or_default(),
+            Admission::Guest(..) | Admission::Excess(..) | Admission::Refused => Attributes::new(),
         }
     }
 }
 
 fn judge_one(
-    identity: &RegistryIdentity,
-    uid: &str,
+    claimant: &Claimant<'_>,
     snapshot: &Snapshot,
     state: &State,
-    names: &Names<'_>,
+    names: &Names,
     next_revision: u64,
 ) -> Identity {
-    let username = username(identity);
-    let is_home = is_home(identity, snapshot);
-    let holds_username = is_home
-        && check_username(&username).is_ok()
-        && names.usernames.get(&username).is_some_and(|holder| holder == uid);
+    let Claimant {
+        identity,
+        uid,
+        username,
+        ..
+    } = claimant;
+    let holds_username = check_username(username).is_ok() && names.holds_username(claimant);
     let kept = state.identities.get(uid);
-    let accepted = accept(identity, &username, snapshot, names.usernames, is_home, holds_username);
-    let conflict = names.conflict(identity, uid).filter(|_| accepted.is_yes());
+    let accepted = accept(claimant, snapshot, names, holds_username);
+    let conflict = names.conflict(claimant).filter(|_| accepted.is_yes());
     let accepted = conflict.unwrap_or(accepted);
-    let service_accounts = own(names.accounts, service_accounts(identity), uid, is_home);
-    let certificate_subjects = own(names.certificates, certificate_subjects(identity), uid, is_home);
+    let (service_accounts, oidc_subjects, certificate_subjects) = names.own(claimant);
     let disabled = identity.spec.disabled == Some(true);
-    let passwords = if is_home {
-        let found = passwords::judge(identity, uid, snapshot, kept);
+    let is_kept = claimant.is_admitted();
+    let mut passwords = if is_kept {
+        let found = passwords::judge(identity, uid, snapshot, kept, claimant.is_home());
         // What was still accepted beside the password does not come back with the identity.
         if disabled { found.only_current() } else { found }
     } else {
@@ -271,102 +245,82 @@ fn judge_one(
             "not looked at, because the identity is not accepted",
         ))
     };
-    let jobs = if accepted.is_yes() {
-        passwords.jobs.clone()
-    } else {
-        Vec::new()
-    };
-    let can_sign_in = passwords.current.is_some() || !service_accounts.is_empty() || !certificate_subjects.is_empty();
+    if !accepted.is_yes() {
+        // Nobody could sign in with it.
+        passwords.jobs.clear();
+    }
+    let can_sign_in = passwords.current.is_some()
+        || !service_accounts.is_empty()
+        || !oidc_subjects.is_empty()
+        || !certificate_subjects.is_empty();
     let entry = (can_sign_in && accepted.is_yes() && !disabled).then(|| IdentityEntry {
         username: username.clone(),
-        uid: Some(uid.to_owned()),
-        groups: groups(identity),
-        attributes: identity.spec.attributes.clone().unwrap_or_default(),
+        uid: Some(uid.clone()),
+        groups: claimant.groups(),
+        attributes: claimant.attributes(),
         revoke_tokens_on_change: identity.spec.revoke_tokens_on_change == Some(true),
-        home: true,
+        home: claimant.is_home(),
         not_after: expires_at(identity),
         passwords: passwords.entries(),
         service_accounts: service_accounts.clone(),
+        oidc_subjects: oidc_subjects.clone(),
         certificate_subjects: certificate_subjects.clone(),
         tokens_from: kept.and_then(|kept| kept.listed_since).unwrap_or(next_revision),
     });
     Identity {
         generation: identity.metadata.generation,
-        credentials_secret: PasswordSource::of(identity)
-            .filter(|source| source.generate.is_some())
+        // Somebody else's Secret of that name is not theirs to be told of.
+        credentials_secret: PasswordSource::generated(identity)
+            .filter(|_| matches!(snapshot.sources.get(uid), Some(Source::Present { .. })))
             .map(|source| source.secret),
-        username,
+        username: username.clone(),
         accepted,
         resolved: passwords.resolved.clone(),
         disabled,
-        is_kept: is_home,
+        origin: if claimant.is_home() {
+            Origin::Home
+        } else {
+            Origin::Elsewhere
+        },
+        is_kept,
         holds_username,
         entry,
-        jobs,
         passwords,
         service_accounts,
+        oidc_subjects,
         certificate_subjects,
     }
-}
-
-fn service_accounts(identity: &RegistryIdentity) -> Vec<ServiceAccountName> {
-    let named = identity.spec.service_accounts.iter().flatten();
-    let mut accounts: Vec<_> = named
-        .map(|account| ServiceAccountName {
-            namespace: identity.namespace().unwrap_or_default(),
-            name: account.name.clone(),
-        })
-        .collect();
-    accounts.sort();
-    accounts.dedup();
-    accounts
-}
-
-fn certificate_subjects(identity: &RegistryIdentity) -> Vec<CertificateSubject> {
-    let named = identity.spec.certificate_subjects.iter().flatten();
-    let mut subjects: Vec<_> = named
-        // The schema sees to it that exactly one is given.
-        .filter_map(
-            |subject| match (&subject.common_name, &subject.dns_name, &subject.uri) {
-                (Some(name), None, None) => Some(CertificateSubject::CommonName(name.clone())),
-                (None, Some(name), None) => Some(CertificateSubject::DnsName(name.clone())),
-                (None, None, Some(uri)) => Some(CertificateSubject::Uri(uri.clone())),
-                _ => None,
-            },
-        )
-        .collect();
-    subjects.sort();
-    subjects.dedup();
-    subjects
 }
 
 fn expires_at(identity: &RegistryIdentity) -> Option<Timestamp> {
     identity.spec.expires_at.as_ref().map(|time| time.0)
 }
 
-fn groups(identity: &RegistryIdentity) -> Vec<String> {
-    let mut groups = identity.spec.groups.clone().unwrap_or_default();
-    groups.sort();
-    groups.dedup();
-    groups
-}
-
-fn accept(
-    identity: &RegistryIdentity,
-    username: &str,
-    snapshot: &Snapshot,
-    holders: &HashMap<String, String>,
-    is_home: bool,
-    holds_username: bool,
-) -> Verdict {
-    if !is_home {
-        let registry = &snapshot.registry;
-        let message = format!(
-            "Registry `{}` admits identities of its own namespace `{}` only; make this identity there",
-            registry.name_any(),
-            registry.namespace().unwrap_or_default()
+fn accept(claimant: &Claimant<'_>, snapshot: &Snapshot, names: &Names, holds_username: bool) -> Verdict {
+    let Claimant { identity, username, .. } = claimant;
+    let not_allowed = |message: String| Verdict::no(reasons::NOT_ALLOWED_BY_REGISTRY, message);
+    let guest = match claimant.admission {
+        Admission::Home => None,
+        Admission::Guest(_, entry) => Some(entry),
+        Admission::Excess(number, most) => {
+            let message = format!(
+                "spec.allowedIdentities[{number}] of the Registry admits {most} identities of a namespace, and there are more"
+            );
+            return Verdict::no(reasons::LIMIT_EXCEEDED, message);
+        }
+        Admission::Refused => {
+            return not_allowed(format!(
+                "Registry `{}` in namespace `{}` does not admit identities of namespace `{}`: its owner admits them by `spec.allowedIdentities`",
+                snapshot.registry.name_any(),
+                snapshot.registry.namespace().unwrap_or_default(),
+                identity.namespace().unwrap_or_default()
+            ));
+        }
+    };
+    if guest.is_some() && (identity.spec.oidc_subjects.is_some() || identity.spec.certificate_subjects.is_some()) {
+        return not_allowed(
+            "an identity of another namespace than the Registry's names neither `oidcSubjects` nor `certificateSubjects`: they could be anybody's".to_owned(),
         );
-        return Verdict::no(reasons::NOT_ALLOWED_BY_REGISTRY, message);
     }
     let unknown = unknown_fields::in_identity(&identity.spec);
     if !unknown.is_empty() {
@@ -380,12 +334,14 @@ fn accept(
         return Verdict::no(reasons::INVALID, format!("spec.username: {why}"));
     }
     if !holds_username {
-        let holder = holders.get(username).and_then(|uid| {
+        let holder = names.holder(username).and_then(|uid| {
             snapshot
                 .identities
                 .iter()
-                .find(|other| other.uid().as_ref() == Some(uid))
+                .find(|other| other.uid().as_deref() == Some(uid))
         });
+        // What others have in their namespaces is no business of this one's owner.
+        let holder = holder.filter(|other| other.namespace() == identity.namespace());
         let holder = holder.map_or_else(
             || "another identity".to_owned(),
             |other| format!("RegistryIdentity `{}`", other.name_any()),

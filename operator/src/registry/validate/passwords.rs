@@ -3,11 +3,11 @@
 use crds::{RegistryIdentity, reasons};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use registry_config::{PasswordEntry, PasswordHash};
+use registry_config::{HashCost, PasswordEntry, PasswordHash};
 
 use crate::hashing::{HashJob, HashResult, HashSlot, Which, not_marked};
 use crate::outcome::Verdict;
-use crate::password_source::{NEXT_KEY, PasswordSource, overlap};
+use crate::password_source::{NEXT_KEY, PasswordSource, SecretForm, overlap};
 use crate::registry::snapshot::{Snapshot, Source};
 use crate::state::{IdentityState, PreviousHash, SourceVersion, StoredHash};
 
@@ -29,25 +29,25 @@ pub(super) struct Passwords {
 impl Passwords {
     /// Those of an identity that is not looked at.
     pub(super) fn none(resolved: Verdict) -> Self {
+        Self::from_state(None, resolved)
+    }
+
+    /// Those that were kept, whatever is wrong now.
+    pub(super) fn from_state(kept: Option<&IdentityState>, resolved: Verdict) -> Self {
+        let kept = kept.cloned().unwrap_or_default();
         Self {
-            current: None,
-            next: None,
-            previous: Vec::new(),
+            current: kept.password,
+            next: kept.next,
+            previous: kept.previous,
             resolved,
             jobs: Vec::new(),
         }
     }
 
-    /// Those that were kept, whatever is wrong now.
-    fn kept(kept: Option<&IdentityState>, now: Timestamp, resolved: Verdict) -> Self {
-        let kept = kept.cloned().unwrap_or_default();
-        Self {
-            current: kept.password,
-            next: kept.next,
-            previous: still_accepted(kept.previous, now),
-            resolved,
-            jobs: Vec::new(),
-        }
+    /// Without the replaced ones that have ended.
+    fn still_accepted(mut self, now: Timestamp) -> Self {
+        self.previous.retain(|previous| previous.not_after > now);
+        self
     }
 
     /// The one in use alone.
@@ -73,19 +73,17 @@ impl Passwords {
     }
 }
 
-fn still_accepted(previous: Vec<PreviousHash>, now: Timestamp) -> Vec<PreviousHash> {
-    previous.into_iter().filter(|hash| hash.not_after > now).collect()
-}
-
-/// Finds out about the passwords of the identity `uid`, of which `kept` is what was known before.
+/// Finds out about the passwords of the identity `uid`, of which `kept` is what was known before. A hash that somebody of another
+/// namespace brings along may cost less than one of the Registry's own (`is_home`).
 pub(super) fn judge(
     identity: &RegistryIdentity,
     uid: &str,
     snapshot: &Snapshot,
     kept: Option<&IdentityState>,
+    is_home: bool,
 ) -> Passwords {
     let now = snapshot.now;
-    let kept_as_it_is = |verdict| Passwords::kept(kept, now, verdict);
+    let kept_as_it_is = |verdict| Passwords::from_state(kept, verdict).still_accepted(now);
     let Some(source) = PasswordSource::of(identity) else {
         if identity.spec.password.is_none() {
             // Whoever takes the password out of the spec wants nobody to sign in with it any more.
@@ -117,9 +115,10 @@ pub(super) fn judge(
         reasons::RESOLVED,
         format!("the password is read from key `{key}` of Secret `{secret}`"),
     );
-    let known = Passwords::kept(kept, now, resolved);
+    let known = kept_as_it_is(resolved);
     let look = |which, version: &SourceVersion, known: Option<&StoredHash>| {
-        look(uid, which, version, known, snapshot, identity, kept)
+        let found = look(uid, which, version, known, snapshot, identity, kept);
+        if is_home { found } else { found.of_a_guest() }
     };
     let current = match look(Which::Current, &present, known.current.as_ref()) {
         Found::Hash(hash) => hash,
@@ -206,6 +205,24 @@ enum Found {
     Hash(StoredHash),
     Unusable(Verdict),
     Pending(HashJob),
+}
+
+impl Found {
+    /// The same, where a hash that was brought along costs no more than a guest's may.
+    fn of_a_guest(self) -> Self {
+        let Self::Hash(stored) = &self else { return self };
+        if stored.source.form != SecretForm::Hash {
+            return self;
+        }
+        match PasswordHash::parse_within(stored.hash.as_str(), HashCost::GUEST_CAP) {
+            Ok(_) => self,
+            Err(why) => {
+                let SourceVersion { secret, key, .. } = &stored.source;
+                let message = format!("key `{key}` of Secret `{secret}` holds no hash that could be used: {why}");
+                Self::Unusable(Verdict::no(reasons::INVALID_PASSWORD_HASH, message))
+            }
+        }
+    }
 }
 
 fn look(

@@ -1,6 +1,8 @@
 //! What is to become of each policy.
 
-use std::collections::BTreeMap;
+mod bounds;
+
+use std::collections::{BTreeMap, HashSet};
 
 use crds::{AccessPolicy, Action, AnySubject, Effect, Mode, PolicyRule, Role, Subject, reasons};
 use kube::ResourceExt;
@@ -8,15 +10,21 @@ use registry_config::{PolicyEntry, Problem, RuleEntry};
 use registry_policy::Expression;
 
 use crate::outcome::Verdict;
+use crate::registry::admission::{self, Admission};
 use crate::registry::snapshot::Snapshot;
 use crate::state::{PolicyState, State};
 use crate::unknown_fields;
+
+use super::known;
+use bounds::{Bounds, Clipped};
 
 /// What is to become of a policy.
 #[derive(Debug, Clone)]
 pub(in crate::registry) struct Judged {
     pub(in crate::registry) generation: Option<i64>,
     pub(in crate::registry) accepted: Verdict,
+    /// Whether less of it is in force than it asks for, though it is accepted.
+    pub(in crate::registry) is_narrowed: bool,
     /// The form that is enforced: this generation, the last accepted one, or a broken Deny without its conditions.
     pub(in crate::registry) in_force: Option<PolicyEntry>,
     /// The accepted form to keep.
@@ -25,89 +33,180 @@ pub(in crate::registry) struct Judged {
 
 /// Judges all policies that name the Registry, by UID.
 pub(super) fn judge(snapshot: &Snapshot, state: &State) -> BTreeMap<String, Judged> {
+    let listed: HashSet<&str> = known(snapshot).1.iter().map(|entry| entry.name.as_str()).collect();
+    let in_force = |policy: &AccessPolicy| listed.contains(name(policy, false).as_str());
+    let mut admissions = admission::of_policies(&snapshot.registry, &snapshot.namespaces, &snapshot.policies, in_force);
     let judged = snapshot.policies.iter().map(|policy| {
         let uid = policy.uid().unwrap_or_default();
-        let judged = judge_one(policy, snapshot, state.policies.get(&uid));
+        let kept = state.policies.get(&uid);
+        let judged = match admissions.remove(&uid).unwrap_or(Admission::Refused) {
+            Admission::Home => judge_alone(policy, kept, true),
+            Admission::Guest(number, entry) => {
+                within(&Bounds::of(entry), number, judge_alone(policy, kept, false))
+            }
+            Admission::Excess(number, most) => {
+                let message = format!(
+                    "spec.allowedPolicies[{number}] of the Registry admits {most} policies of a namespace, and there are more"
+                );
+                refused(policy, Verdict::no(reasons::LIMIT_EXCEEDED, message))
+            }
+            Admission::Refused => refused(policy, not_admitted(policy, snapshot)),
+        };
         (uid, judged)
     });
     judged.collect()
 }
 
-fn judge_one(policy: &AccessPolicy, snapshot: &Snapshot, kept: Option<&PolicyState>) -> Judged {
-    let generation = policy.metadata.generation;
-    if policy.namespace() != snapshot.registry.namespace() {
-        let message = format!(
-            "Registry `{}` admits policies of its own namespace `{}` only; make this policy there",
-            snapshot.registry.name_any(),
-            snapshot.registry.namespace().unwrap_or_default()
-        );
-        let accepted = Verdict::no(reasons::NOT_ALLOWED_BY_REGISTRY, message);
-        return Judged {
-            generation,
-            accepted,
+fn not_admitted(policy: &AccessPolicy, snapshot: &Snapshot) -> Verdict {
+    let message = format!(
+        "Registry `{}` in namespace `{}` does not admit policies of namespace `{}`: its owner admits them by `spec.allowedPolicies`",
+        snapshot.registry.name_any(),
+        snapshot.registry.namespace().unwrap_or_default(),
+        policy.namespace().unwrap_or_default()
+    );
+    Verdict::no(reasons::NOT_ALLOWED_BY_REGISTRY, message)
+}
+
+/// A policy that does nothing, and of which nothing is kept.
+fn refused(policy: &AccessPolicy, accepted: Verdict) -> Judged {
+    Judged {
+        generation: policy.metadata.generation,
+        accepted,
+        is_narrowed: false,
+        in_force: None,
+        keep: None,
+    }
+}
+
+/// A policy of another namespace, within what is admitted of it. What is kept of it is the whole, so that it comes back when its
+/// bounds become wider.
+fn within(bounds: &Bounds<'_>, number: usize, judged: Judged) -> Judged {
+    let Some(entry) = &judged.in_force else { return judged };
+    let path = format!("spec.allowedPolicies[{number}] of the Registry");
+    match bounds.clip(entry) {
+        Ok(Clipped { entry, narrowed }) => {
+            let mut accepted = judged.accepted;
+            if !narrowed.is_empty() {
+                let separator = if accepted.message.is_empty() { "" } else { "; " };
+                let rules = narrowed.join("`, `");
+                accepted.message = format!(
+                    "{}{separator}{path} admits less than `{rules}` ask for, and that is what is in force",
+                    accepted.message
+                );
+            }
+            Judged {
+                accepted,
+                is_narrowed: !narrowed.is_empty(),
+                in_force: Some(entry),
+                ..judged
+            }
+        }
+        Err(why) => Judged {
+            accepted: Verdict::no(reasons::NOT_ALLOWED_BY_REGISTRY, format!("{path}: {why}")),
             in_force: None,
-            keep: None,
-        };
+            ..judged
+        },
     }
-    let entry = entry(policy);
-    let Some((reason, wrong)) = problems(policy, &entry) else {
-        let keep = PolicyState {
-            generation: generation.unwrap_or_default(),
-            policy: entry.clone(),
-        };
-        let accepted = Verdict::yes(reasons::ACCEPTED, "");
-        return Judged {
-            generation,
-            accepted,
-            in_force: Some(entry),
-            keep: Some(keep),
-        };
+}
+
+/// Judges a policy whatever others there are.
+fn judge_alone(policy: &AccessPolicy, kept: Option<&PolicyState>, is_home: bool) -> Judged {
+    let generation = policy.metadata.generation;
+    let entry = entry(policy, is_home);
+    let Wrong {
+        reason,
+        text,
+        is_harmless,
+    } = match problems(policy, &entry) {
+        Ok(remark) => {
+            let keep = PolicyState {
+                generation: generation.unwrap_or_default(),
+                policy: entry.clone(),
+            };
+            return Judged {
+                generation,
+                accepted: Verdict::yes(reasons::ACCEPTED, remark),
+                is_narrowed: false,
+                in_force: Some(entry),
+                keep: Some(keep),
+            };
+        }
+        Err(wrong) => wrong,
     };
-    if let Some(kept) = kept {
-        let message = format!("{wrong}; generation {} of this policy stays in force", kept.generation);
-        let accepted = Verdict::no(reason, message);
-        return Judged {
-            generation,
-            accepted,
-            in_force: Some(kept.policy.clone()),
-            keep: Some(kept.clone()),
-        };
+    let refused = |consequence: &str, in_force, keep| Judged {
+        generation,
+        accepted: Verdict::no(reason, format!("{text}; {consequence}")),
+        is_narrowed: false,
+        in_force,
+        keep,
+    };
+    // One that an earlier version accepted is not of the past.
+    let before = kept.filter(|kept| Some(kept.generation) != generation || !is_harmless);
+    if let Some(before) = before {
+        let consequence = format!("generation {} of this policy stays in force", before.generation);
+        return refused(&consequence, Some(before.policy.clone()), Some(before.clone()));
     }
-    let stripped = (policy.spec.effect == Effect::Deny && unknown_fields::in_policy(&policy.spec).is_empty())
-        .then(|| without_invalid_conditions(&entry))
-        .filter(|stripped| stripped.compile().is_ok());
+    if is_harmless {
+        return refused("until it is corrected, it acts as it is", Some(entry), kept.cloned());
+    }
+    // Of others' policies nothing acts that was never right: it could deny what they have no business with.
+    let stripped =
+        (is_home && policy.spec.effect == Effect::Deny && unknown_fields::in_policy(&policy.spec).is_empty())
+            .then(|| without_invalid_conditions(&entry))
+            .filter(|stripped| stripped.compile().is_ok());
     let consequence = if stripped.is_some() {
         "until it is corrected, this Deny acts as if the condition were true"
     } else {
         "the policy does nothing until it is corrected"
     };
-    let accepted = Verdict::no(reason, format!("{wrong}; {consequence}"));
-    Judged {
-        generation,
-        accepted,
-        in_force: stripped,
-        keep: None,
-    }
+    refused(consequence, stripped, None)
 }
 
-/// What is wrong with a policy, if anything.
-fn problems(policy: &AccessPolicy, entry: &PolicyEntry) -> Option<(&'static str, String)> {
+/// What is wrong with a policy that is not accepted.
+struct Wrong {
+    reason: &'static str,
+    text: String,
+    /// Whether it can be in force nevertheless: nothing is let through that should not be.
+    is_harmless: bool,
+}
+
+/// What is worth saying about a policy, or what is wrong with it.
+fn problems(policy: &AccessPolicy, entry: &PolicyEntry) -> Result<String, Wrong> {
     let unknown = unknown_fields::in_policy(&policy.spec);
     if !unknown.is_empty() {
-        let message = format!(
-            "this version does not know `{}`; correct the spelling or remove it",
-            unknown.join("`, `")
-        );
-        return Some((reasons::UNKNOWN_FIELD, message));
+        return Err(Wrong {
+            reason: reasons::UNKNOWN_FIELD,
+            text: format!(
+                "this version does not know `{}`; correct the spelling or remove it",
+                unknown.join("`, `")
+            ),
+            is_harmless: false,
+        });
     }
-    let problems = entry.compile().err()?;
-    let reason = if problems.iter().all(is_about_condition) {
-        reasons::INVALID_EXPRESSION
-    } else {
-        reasons::INVALID
-    };
-    let text: Vec<String> = problems.iter().map(|problem| format!("spec.{problem}")).collect();
-    Some((reason, text.join("; ")))
+    let compiled = entry.compile().map_err(|problems| Wrong {
+        reason: if problems.iter().all(is_about_condition) {
+            reasons::INVALID_EXPRESSION
+        } else {
+            reasons::INVALID
+        },
+        text: text(&problems),
+        is_harmless: false,
+    })?;
+    let absences = registry_config::absences(&compiled);
+    // What makes an Allow narrower than it looks is worth a word, and no reason to refuse it.
+    if absences.is_empty() || policy.spec.effect == Effect::Allow {
+        return Ok(text(&absences));
+    }
+    Err(Wrong {
+        reason: reasons::INVALID_EXPRESSION,
+        text: text(&absences),
+        is_harmless: true,
+    })
+}
+
+fn text(problems: &[Problem]) -> String {
+    let each: Vec<String> = problems.iter().map(|problem| format!("spec.{problem}")).collect();
+    each.join("; ")
 }
 
 fn is_about_condition(problem: &Problem) -> bool {
@@ -123,10 +222,25 @@ fn without_invalid_conditions(entry: &PolicyEntry) -> PolicyEntry {
     entry
 }
 
+/// What a policy is called in the access document: one of another namespace with that before it, and a `/`, which no name has.
+fn name(policy: &AccessPolicy, is_home: bool) -> String {
+    let name = policy.name_any();
+    if is_home {
+        name
+    } else {
+        format!("{}/{name}", policy.namespace().unwrap_or_default())
+    }
+}
+
+/// A policy of the Registry's own namespace as the access document has it.
+pub(in crate::registry) fn entry_at_home(policy: &AccessPolicy) -> PolicyEntry {
+    entry(policy, true)
+}
+
 /// The policy as the access document has it.
-pub(super) fn entry(policy: &AccessPolicy) -> PolicyEntry {
+fn entry(policy: &AccessPolicy, is_home: bool) -> PolicyEntry {
     PolicyEntry {
-        name: policy.name_any(),
+        name: name(policy, is_home),
         effect: match policy.spec.effect {
             Effect::Allow => registry_policy::Effect::Allow,
             Effect::Deny => registry_policy::Effect::Deny,
@@ -145,14 +259,25 @@ pub(super) fn entry(policy: &AccessPolicy) -> PolicyEntry {
 /// The schema sees to it that exactly one field is given.
 fn subject(subject: &Subject) -> Option<registry_policy::Subject> {
     use registry_policy::Subject as S;
-    match (&subject.identity, &subject.group, &subject.service_account, subject.any) {
-        (Some(identity), None, None, None) => Some(S::Identity(identity.clone())),
-        (None, Some(group), None, None) => Some(S::Group(group.clone())),
-        (None, None, Some(account), None) => Some(S::ServiceAccount(registry_policy::ServiceAccountName {
+    let fields = (
+        &subject.identity,
+        &subject.group,
+        &subject.service_account,
+        &subject.oidc_subject,
+        subject.any,
+    );
+    match fields {
+        (Some(identity), None, None, None, None) => Some(S::Identity(identity.clone())),
+        (None, Some(group), None, None, None) => Some(S::Group(group.clone())),
+        (None, None, Some(account), None, None) => Some(S::ServiceAccount(registry_policy::ServiceAccountName {
             namespace: account.namespace.clone(),
             name: account.name.clone(),
         })),
-        (None, None, None, Some(any)) => Some(S::Any(match any {
+        (None, None, None, Some(found), None) => Some(S::OidcSubject(registry_policy::OidcSubject {
+            issuer: found.issuer.clone(),
+            subject: found.subject.clone(),
+        })),
+        (None, None, None, None, Some(any)) => Some(S::Any(match any {
             AnySubject::Home => registry_policy::AnySubject::Home,
             AnySubject::Authenticated => registry_policy::AnySubject::Authenticated,
             AnySubject::Anonymous => registry_policy::AnySubject::Anonymous,

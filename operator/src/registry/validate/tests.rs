@@ -1,19 +1,22 @@
 //! What becomes of identities and policies, good and bad, from snapshots made by hand.
 
-use std::collections::HashMap;
+mod guests;
+mod issuers;
+mod keys;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::{AccessPolicy, Registry, RegistryIdentity, reasons};
+use crds::{AccessPolicy, Registry, RegistryIdentity, condition_types, reasons};
 use jiff::Timestamp;
-use registry_config::{PasswordHash, TokenKey};
+use registry_config::{AccessContent, PasswordHash, TokenKey};
 use serde_json::{Value, json};
 
 use super::{Manage, Plan, validate};
 use crate::hashing::{HashResult, HashSlot, Which};
 use crate::password_source::SecretForm;
-use crate::registry::snapshot::{
-    Authorities, CertificateSource, Claim, LiveIndex, Rotation, Snapshot, Source, UserFile,
-};
+use crate::registry::snapshot::{Authorities, CertificateSource, LiveIndex, Rotation, Snapshot, Source, UserFile};
+use crate::registry::status::special;
 use crate::settings::{LogFormat, Settings};
 use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
 
@@ -45,6 +48,7 @@ fn key() -> TokenKey {
     TokenKey {
         kid: "k".into(),
         private_key: "p".into(),
+        refresh_only: false,
     }
 }
 
@@ -59,26 +63,11 @@ fn registry(spec: &Value) -> Arc<Registry> {
 }
 
 fn snapshot() -> Snapshot {
-    Snapshot {
-        registry: registry(&json!({ "storage": { "emptyDir": {} } })),
-        identities: Vec::new(),
-        policies: Vec::new(),
-        sources: HashMap::new(),
-        hashes: HashMap::new(),
-        state: LiveState::Absent,
-        index: LiveIndex::Absent,
-        fresh_key: key(),
-        highest_reported: 0,
-        deployment: None,
-        service: None,
-        pods: Vec::new(),
-        claim: Claim::NotNeeded,
-        certificate: CertificateSource::NotNeeded,
-        users: UserFile::NotNeeded,
-        authorities: Authorities::NotNeeded,
-        cluster_issuer: None,
-        now: Timestamp::from_millisecond(1_000_000).unwrap(),
-    }
+    Snapshot::alone(
+        registry(&json!({ "storage": { "emptyDir": {} } })),
+        key(),
+        Timestamp::from_millisecond(1_000_000).unwrap(),
+    )
 }
 
 impl Snapshot {
@@ -117,7 +106,7 @@ impl Snapshot {
     fn with_state(mut self, state: State) -> Self {
         self.state = LiveState::Ours {
             state,
-            secret: SecretVersion { resource_version: None },
+            secret: SecretVersion::default(),
             taken_over: false,
         };
         self
@@ -197,6 +186,16 @@ fn state_of(plan: Plan) -> State {
     match plan.manage {
         Manage::Everything { state } => state,
         Manage::Nothing { why } => panic!("{}", why.message),
+    }
+}
+
+/// The published index, with this content.
+fn index_of(content: AccessContent) -> LiveIndex {
+    LiveIndex::Read {
+        revision: 1,
+        digest: String::new(),
+        content: Box::new(content),
+        secret: SecretVersion::default(),
     }
 }
 
@@ -364,6 +363,64 @@ fn a_misspelt_field_is_refused_by_its_path() {
 }
 
 #[test]
+fn a_condition_that_reads_what_may_be_missing_is_refused_of_a_deny_and_told_of_an_allow() {
+    let reads = json!({ "actions": ["get-manifest"], "when": "request.digest == 'sha256:x'" });
+    let asks = json!({ "actions": ["get-manifest"], "when": "has(request.digest) && request.digest == 'sha256:x'" });
+    let judged = |effect: &str, rule: &Value| {
+        let plan = validate(&snapshot().with_policy("p", &policy(effect, rule.clone())), &settings());
+        let judged = plan.policies.values().next().unwrap().clone();
+        (judged.accepted, plan.content.policies)
+    };
+    for effect in ["Allow", "Deny"] {
+        let (accepted, in_force) = judged(effect, &asks);
+        assert!(accepted.is_yes() && accepted.message.is_empty(), "{accepted:?}");
+        assert_eq!(in_force.len(), 1);
+    }
+    let (accepted, in_force) = judged("Allow", &reads);
+    assert!(accepted.is_yes(), "{accepted:?}");
+    let told = "spec.rules[0].when: `request.digest` may be missing for get-manifest";
+    assert!(accepted.message.starts_with(told), "{accepted:?}");
+    assert!(in_force[0].rules[0].when.is_some());
+    let (accepted, in_force) = judged("Deny", &reads);
+    assert_eq!(accepted.reason, "InvalidExpression", "{accepted:?}");
+    for words in [
+        told,
+        "`!has(request.digest) || …`",
+        "until it is corrected, it acts as it is",
+    ] {
+        assert!(accepted.message.contains(words), "{accepted:?}");
+    }
+    assert!(
+        in_force[0].rules[0].when.is_some(),
+        "it would deny what it does not say"
+    );
+
+    // An edit does not take the place of what was right, and what an earlier version accepted stays.
+    let good = validate(&snapshot().with_policy("p", &policy("Deny", asks)), &settings());
+    let before = good.content.policies.clone();
+    let mut state = state_of(good);
+    state.policies.get_mut("p").unwrap().generation = 1;
+    let again = |state: State| {
+        let snapshot = snapshot().with_policy("p", &policy("Deny", reads.clone()));
+        let plan = validate(&snapshot.with_state(state), &settings());
+        let message = plan.policies["p"].accepted.message.clone();
+        (plan.content.policies, message)
+    };
+    let (edited, message) = again(state.clone());
+    assert_eq!(edited, before);
+    assert!(
+        message.contains("generation 1 of this policy stays in force"),
+        "{message}"
+    );
+    let kept = state.policies.get_mut("p").unwrap();
+    kept.generation = 2;
+    kept.policy = in_force[0].clone();
+    let (upgraded, message) = again(state);
+    assert_eq!(upgraded, in_force);
+    assert!(message.contains("it acts as it is"), "{message}");
+}
+
+#[test]
 fn a_broken_edit_keeps_the_last_accepted_generation() {
     let good = validate(
         &snapshot().with_policy("p", &policy("Allow", json!({ "when": "identity.username == 'ann'" }))),
@@ -439,7 +496,7 @@ fn objects_of_other_namespaces_do_nothing() {
 fn over_the_limit_additions_are_refused_and_removals_go_out() {
     use sha2::{Digest, Sha256};
     let noise = |seed: usize| {
-        (0..64)
+        (0..256)
             .map(|n| hex::encode(Sha256::digest(format!("{seed}/{n}"))))
             .collect::<Vec<_>>()
     };
@@ -451,12 +508,7 @@ fn over_the_limit_additions_are_refused_and_removals_go_out() {
     let fits = validate(&many(200), &settings());
     assert_eq!(fits.content.identities.len(), 200);
     let mut over = many(600).with_policy("deny", &policy("Deny", json!({})));
-    over.index = LiveIndex::Read {
-        revision: 1,
-        digest: String::new(),
-        content: Box::new(fits.content.clone()),
-        secret: SecretVersion { resource_version: None },
-    };
+    over.index = index_of(fits.content.clone());
     over.identities.remove(0);
     let plan = validate(&over, &settings());
     assert_eq!(
@@ -471,7 +523,7 @@ fn over_the_limit_additions_are_refused_and_removals_go_out() {
 /// A policy whose text does not get smaller when it is compressed.
 fn large_policy(effect: &str, seed: &str) -> Value {
     use sha2::{Digest, Sha256};
-    let texts: Vec<String> = (0..400)
+    let texts: Vec<String> = (0..1600)
         .map(|n| hex::encode(Sha256::digest(format!("{seed}/{n}"))))
         .collect();
     let rules = texts.chunks(25).enumerate().map(|(n, texts)| {
@@ -499,12 +551,7 @@ fn a_flood_of_policies_of_either_effect_never_keeps_a_revocation_from_going_out(
             snapshot.with_policy(&name, &large_policy(effect, &name))
         });
         flooded = flooded.with_state(state.clone()).with_identity("new", "new", json!({}));
-        flooded.index = LiveIndex::Read {
-            revision: 1,
-            digest: String::new(),
-            content: Box::new(in_force.clone()),
-            secret: SecretVersion { resource_version: None },
-        };
+        flooded.index = index_of(in_force.clone());
         flooded
             .identities
             .retain(|identity| identity.metadata.name.as_deref() != Some("ann"));
@@ -513,7 +560,7 @@ fn a_flood_of_policies_of_either_effect_never_keeps_a_revocation_from_going_out(
             plan.content.identities.is_empty(),
             "ann is revoked, and nobody is added"
         );
-        assert!(registry_config::pack(&plan.content, plan.next_revision).is_ok());
+        assert!(registry_config::pack(&plan.content, plan.next_revision, registry_config::Slot::A).is_ok());
         assert!(plan.content.policies.iter().any(|policy| policy.name == "deny"));
         assert_eq!(plan.policies["flood-0"].accepted.reason, reasons::LIMIT_EXCEEDED);
         assert_eq!(plan.identities["new"].accepted.reason, reasons::LIMIT_EXCEEDED);
@@ -565,7 +612,7 @@ fn a_revision_is_above_everything_ever_seen() {
         revision: 6_000_000,
         digest: String::new(),
         content: Box::new(validate(&snapshot, &settings()).content),
-        secret: SecretVersion { resource_version: None },
+        secret: SecretVersion::default(),
     };
     assert_eq!(validate(&snapshot, &settings()).next_revision, 6_000_001, "the index");
     let snapshot = snapshot.with_state(State {
@@ -825,14 +872,7 @@ fn whoever_must_not_sign_in_keeps_the_names_that_guests_could_come_by() {
     let mut both = snapshot()
         .with_identity("older", "a", bot(json!({})))
         .with_identity("builder", "b", bot(json!({})));
-    both.index = LiveIndex::Read {
-        revision: 1,
-        digest: "sha256:0".into(),
-        content: Box::new(content),
-        secret: SecretVersion {
-            resource_version: Some("1".into()),
-        },
-    };
+    both.index = index_of(content);
     let plan = validate(&both, &settings());
     assert_eq!(plan.identities["a"].accepted.reason, reasons::SERVICE_ACCOUNT_CONFLICT);
     assert!(plan.identities["b"].accepted.is_yes());
@@ -937,6 +977,26 @@ fn who_must_not_sign_in_is_listed_as_over_where_a_proxy_names_people() {
 }
 
 #[test]
+fn a_registry_has_no_identities_while_all_who_are_listed_are_over() {
+    let has_none = |snapshot: &Snapshot| {
+        let found = special(snapshot, &validate(snapshot, &settings()));
+        found.iter().any(|(type_, _)| *type_ == condition_types::NO_IDENTITIES)
+    };
+    assert!(has_none(&snapshot()));
+    for changes in [
+        json!({ "disabled": true }),
+        json!({ "expiresAt": "1970-01-01T00:00:01Z" }),
+    ] {
+        let mut bot = json!({ "password": null, "serviceAccounts": [{ "name": "bot" }] });
+        merge(&mut bot, changes.clone());
+        let over = snapshot().with_identity("builder", "a", bot);
+        assert_eq!(usernames(&validate(&over, &settings())), ["builder"], "{changes}");
+        assert!(has_none(&over), "{changes}");
+        assert!(!has_none(&over.with_identity("alice", "b", json!({}))), "{changes}");
+    }
+}
+
+#[test]
 fn certificates_of_clients_are_believed_by_the_authorities_that_were_good_last() {
     let authority = rcgen::generate_simple_self_signed(vec!["ca".to_owned()])
         .unwrap()
@@ -976,14 +1036,7 @@ fn certificates_of_clients_are_believed_by_the_authorities_that_were_good_last()
         let believed = plan.content.client_certificates.unwrap();
         let required = registry_config::ClientCertificateMode::Required;
         assert_eq!((believed.authorities.as_str(), believed.mode), ("", required));
-        snapshot.index = LiveIndex::Read {
-            revision: 1,
-            digest: "sha256:0".into(),
-            content: Box::new(content.clone()),
-            secret: SecretVersion {
-                resource_version: Some("1".into()),
-            },
-        };
+        snapshot.index = index_of(content.clone());
         let plan = validate(&snapshot, &settings());
         assert_eq!(
             plan.content.client_certificates.unwrap().authorities,

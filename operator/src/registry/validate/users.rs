@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crds::{labels, reasons};
+use crds::reasons;
 use kube::ResourceExt;
 use registry_config::{IdentityEntry, PasswordHash};
 
+use crate::hashing::how_to_agree;
 use crate::outcome::Verdict;
 use crate::registry::snapshot::{Snapshot, UserFile};
 use crate::state::{State, UserState};
@@ -42,8 +43,8 @@ pub(super) fn judge(snapshot: &Snapshot, state: &State, taken: &HashSet<String>,
         UserFile::NotMarked { secret } => unresolved(
             reasons::SECRET_NOT_MARKED,
             format!(
-                "Secret `{secret}` is not marked as one with passwords; its owner agrees with: kubectl label secret {secret} --namespace {namespace} {}=true",
-                labels::CREDENTIAL
+                "Secret `{secret}` is not marked as one with passwords; {}",
+                how_to_agree(secret, &namespace)
             ),
         ),
         UserFile::Unusable { why } => unresolved(why.reason, why.message.clone()),
@@ -75,6 +76,17 @@ pub(super) fn judge(snapshot: &Snapshot, state: &State, taken: &HashSet<String>,
         entries: state.iter().map(|(name, user)| entry(name, user)).collect(),
         state,
         resolved,
+    }
+}
+
+/// The names in the user file; where it cannot be read, those that were in it last.
+pub(super) fn names<'a>(snapshot: &'a Snapshot, state: &'a State) -> HashSet<&'a str> {
+    match &snapshot.users {
+        UserFile::Read { file, .. } => file.users.keys().map(String::as_str).collect(),
+        UserFile::Missing { .. } | UserFile::NotMarked { .. } | UserFile::Unusable { .. } => {
+            state.users.keys().map(String::as_str).collect()
+        }
+        UserFile::NotNeeded => HashSet::new(),
     }
 }
 

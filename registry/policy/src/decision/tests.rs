@@ -32,18 +32,8 @@ fn home<'a>(username: &'a str, groups: &'a [String]) -> Caller<'a> {
 
 fn request(action: Action, repository: Option<&str>) -> Request<'_> {
     Request {
-        action,
-        method: "GET",
         repository,
-        reference: None,
-        digest: None,
-        tags: &[],
-        session_id: None,
-        from: None,
-        n: None,
-        last: None,
-        artifact_type: None,
-        digest_algorithm: None,
+        ..Request::bare(action, "GET")
     }
 }
 

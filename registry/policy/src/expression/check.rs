@@ -1,5 +1,5 @@
 //! The static check of a parsed expression: every variable, field and function must exist, the operands must be of
-//! types that the operators accept, and the result must be a boolean.
+//! types that the operators accept, and the result must be of the type that is asked for.
 //!
 //! The CEL library has no type checker, so without this a misspelt field is found at the first request, as an error
 //! that denies.
@@ -12,29 +12,47 @@ mod path;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr};
 
-use super::ExpressionError;
 use super::position::Positions;
-use crate::vocabulary::ValueType;
+use super::{ExpressionError, Purpose};
+use crate::vocabulary::{ValueType, Variable};
 
 /// Checks a whole expression.
-pub(super) fn check(root: &IdedExpr, positions: &Positions<'_>) -> Result<(), ExpressionError> {
-    let checker = Checker { positions };
-    match checker.value(root, None)? {
-        ValueType::Bool => Ok(()),
-        ValueType::Dyn => Err(checker.error_at_start(
-            root,
-            "the result must be true or false, and what this gives is known only at each request: compare it, as in \
-             `... == true`",
-        )),
-        other => Err(checker.error_at_start(
-            root,
-            format!("the result must be true or false, not {}", with_article(other)),
-        )),
+pub(super) fn check(root: &IdedExpr, positions: &Positions<'_>, purpose: Purpose) -> Result<(), ExpressionError> {
+    let checker = Checker {
+        positions,
+        roots: purpose.roots(),
+    };
+    let found = checker.value(root, None)?;
+    purpose
+        .accepts(found)
+        .map_err(|wanted| checker.error_at_start(root, wanted))
+}
+
+impl Purpose {
+    /// Whether an expression for this may have a result of type `found`, and if not, why.
+    fn accepts(self, found: ValueType) -> Result<(), String> {
+        match (self, found) {
+            (Self::Condition, ValueType::Bool)
+            | (Self::Text | Self::Texts, ValueType::String | ValueType::Dyn)
+            | (Self::Texts, ValueType::List(ValueType::String | ValueType::Dyn)) => Ok(()),
+            (Self::Condition, ValueType::Dyn) => Err(
+                "the result must be true or false, and what this gives is known only at each request: compare it, as in \
+                 `... == true`"
+                    .to_owned(),
+            ),
+            (Self::Condition, other) => Err(format!("the result must be true or false, not {}", with_article(other))),
+            (Self::Text, other) => Err(format!("the result must be a text, not {}", with_article(other))),
+            (Self::Texts, other) => Err(format!(
+                "the result must be a text or a list of texts, not {}",
+                with_article(other)
+            )),
+        }
     }
 }
 
 struct Checker<'e> {
     positions: &'e Positions<'e>,
+    roots: &'static [Variable],
 }
 
 /// The names that a macro brings in. Macros do not nest, so there is at most one.

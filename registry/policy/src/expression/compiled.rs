@@ -1,8 +1,11 @@
 //! [`Compiled`]: a checked syntax tree and the patterns that it refers to.
 
-use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue};
+use cel::common::value::Val;
+use cel::context::VariableResolver;
+use cel::{Context, IdedExpr, Value};
 
+use super::environment;
 use crate::pattern::{Kind, Pattern};
 
 /// An expression that is ready to be evaluated.
@@ -17,6 +20,18 @@ impl Compiled {
         let mut patterns = Vec::new();
         visit(&mut root, &mut patterns);
         Self { root, patterns }
+    }
+
+    /// What the expression gives with these variables, read by `read`; otherwise what kept it from being evaluated.
+    pub(super) fn evaluate<T>(
+        &self,
+        variables: &dyn VariableResolver,
+        read: impl FnOnce(&dyn Val) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut context = Context::with_env(environment::shared());
+        context.set_variable_resolver(variables);
+        let value = Value::resolve_val(&self.root, &context).map_err(|error| environment::describe(&error))?;
+        read(value.as_ref())
     }
 }
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::compiled::Compiled;
 use super::position::Positions;
-use super::{ExpressionError, check, environment, limits, syntax_error};
+use super::{ExpressionError, Purpose, check, environment, limits, syntax_error};
 
 /// The stack of the parsing thread. The parser recurses with the nesting of the text, and chains such as `1+1+…`, which
 /// its own depth limit does not see, come back as deep trees; the longest text of either kind needs up to 16 MiB
 /// without optimisation.
-const STACK: usize = 32 << 20;
+pub(super) const STACK: usize = 32 << 20;
 
 /// How long the parsing thread waits for more work. Documents come with thousands of expressions at once, and then
 /// none for hours.
@@ -25,11 +25,12 @@ static WORKER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 
 struct Job {
     source: String,
+    purpose: Purpose,
     answer: SyncSender<Result<Compiled, ExpressionError>>,
 }
 
-/// Parses and checks `source`.
-pub(super) fn parse(source: &str) -> Result<Compiled, ExpressionError> {
+/// Parses `source` and checks that it can be used for `purpose`.
+pub(super) fn parse(source: &str, purpose: Purpose) -> Result<Compiled, ExpressionError> {
     let whole = |message: String| ExpressionError {
         line: 1,
         column: 1,
@@ -45,13 +46,14 @@ pub(super) fn parse(source: &str) -> Result<Compiled, ExpressionError> {
     }
     if source.trim().is_empty() {
         return Err(whole(
-            "the expression is empty: leave the condition out if there is none".to_owned(),
+            "the expression is empty: leave the field out if there is none".to_owned(),
         ));
     }
     loop {
         let (answer, result) = sync_channel(1);
         submit(Job {
             source: source.to_owned(),
+            purpose,
             answer,
         })
         .map_err(|error| whole(format!("the expression cannot be parsed now: {error}")))?;
@@ -85,7 +87,7 @@ fn submit(job: Job) -> std::io::Result<()> {
 fn work(first: Job, queue: &Receiver<Job>) {
     let more = iter::from_fn(|| queue.recv_timeout(IDLE).ok());
     for job in iter::once(first).chain(more) {
-        let result = catch_unwind(|| parse_here(&job.source)).unwrap_or_else(|_| {
+        let result = catch_unwind(|| parse_here(&job.source, job.purpose)).unwrap_or_else(|_| {
             Err(ExpressionError {
                 line: 1,
                 column: 1,
@@ -98,7 +100,7 @@ fn work(first: Job, queue: &Receiver<Job>) {
 }
 
 /// Parses and checks `source` on this thread, which needs a stack of [`STACK`] bytes.
-fn parse_here(source: &str) -> Result<Compiled, ExpressionError> {
+fn parse_here(source: &str, purpose: Purpose) -> Result<Compiled, ExpressionError> {
     let program = environment::shared()
         .compile(source)
         .map_err(|errors| syntax_error::translate(&errors))?;
@@ -107,6 +109,6 @@ fn parse_here(source: &str) -> Result<Compiled, ExpressionError> {
     if let Some(message) = limits::exceeded(root) {
         return Err(positions.error(positions.start(root), message));
     }
-    check::check(root, &positions)?;
+    check::check(root, &positions, purpose)?;
     Ok(Compiled::new(root.clone()))
 }

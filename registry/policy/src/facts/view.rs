@@ -1,7 +1,5 @@
 //! The facts as expressions see them: looked up only when an expression reads them, and borrowed where possible.
 
-mod json;
-
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
@@ -13,7 +11,7 @@ use cel::common::types::{CelList, CelMap, CelNull, CelString, CelUInt, Type};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
-use super::{Attributes, Caller, MAX_LIST_LENGTH, Request};
+use super::{Attributes, Caller, MAX_LIST_LENGTH, Request, json};
 use crate::pattern::Pattern;
 use crate::vocabulary::{Fact, IDENTITY, Object, REQUEST, ValueType};
 
@@ -140,12 +138,40 @@ impl VariableResolver for Variables<'_, '_> {
         match variable {
             "identity" => Some(CowVal::Borrowed(&self.identity)),
             "request" => Some(CowVal::Borrowed(&self.request)),
-            other => {
-                let number: usize = other.strip_prefix(Pattern::VARIABLE)?.parse().ok()?;
-                self.patterns
-                    .get(number)
-                    .map(|pattern| -> CowVal<'b, 'b> { CowVal::Borrowed(pattern) })
-            }
+            other => pattern(self.patterns, other),
+        }
+    }
+}
+
+/// The pattern that stands under a name in a compiled expression.
+fn pattern<'b>(patterns: &'b [Pattern], variable: &str) -> Option<CowVal<'b, 'b>> {
+    let number: usize = variable.strip_prefix(Pattern::VARIABLE)?.parse().ok()?;
+    patterns
+        .get(number)
+        .map(|pattern| -> CowVal<'b, 'b> { CowVal::Borrowed(pattern) })
+}
+
+/// The variable of expressions over the claims of a token.
+pub(crate) struct ClaimVariables<'f> {
+    claims: CelMap<'f>,
+    patterns: &'f [Pattern],
+}
+
+impl<'f> ClaimVariables<'f> {
+    /// The claims, and the patterns that the expression was compiled with.
+    pub(crate) fn new(claims: &'f serde_json::Map<String, serde_json::Value>, patterns: &'f [Pattern]) -> Self {
+        Self {
+            claims: json::map(claims),
+            patterns,
+        }
+    }
+}
+
+impl VariableResolver for ClaimVariables<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        match variable {
+            "claims" => Some(CowVal::Borrowed(&self.claims)),
+            other => pattern(self.patterns, other),
         }
     }
 }

@@ -175,3 +175,52 @@ proptest! {
         prop_assert!(pattern(&name).matches(&name));
     }
 }
+
+#[test]
+fn a_pattern_is_clipped_to_what_is_below_a_path() {
+    for (pattern, path, want) in [
+        ("**", "a", Some("a/**")),
+        ("**", "a/b", Some("a/b/**")),
+        ("a/**", "a", Some("a/**")),
+        ("a/**", "a/b", Some("a/b/**")),
+        ("a/b/**", "a", Some("a/b/**")),
+        ("a/b/c", "a", Some("a/b/c")),
+        ("*/b", "a", Some("a/b")),
+        ("*/*/**", "a", Some("a/*/**")),
+        ("a*/b", "ab", Some("ab/b")),
+        ("a", "a", None),
+        ("*", "a", None),
+        ("b/**", "a", None),
+        ("a", "a/b", None),
+        ("*/*", "a/b", None),
+        ("ab/**", "a", None),
+        ("a/**", "ab", None),
+    ] {
+        let found = pattern.parse::<RepositoryPattern>().unwrap().below(path);
+        assert_eq!(
+            found.as_ref().map(RepositoryPattern::as_str),
+            want,
+            "{pattern} below {path}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_clipped_selects_what_both_do(
+        segments in proptest::collection::vec(proptest::sample::select(vec!["a", "b", "*", "a*", "*b"]), 0..4),
+        everything: bool,
+        path in "[ab]{1,2}(/[ab]{1,2}){0,2}",
+        repository in "[ab]{1,2}(/[ab]{1,2}){0,4}",
+    ) {
+        let mut segments = segments;
+        segments.extend((everything || segments.is_empty()).then_some("**"));
+        let pattern: RepositoryPattern = segments.join("/").parse().unwrap();
+        let is_below = repository.strip_prefix(&path).is_some_and(|rest| rest.starts_with('/'));
+        let clipped = pattern.below(&path);
+        prop_assert_eq!(
+            clipped.is_some_and(|clipped| clipped.matches(&repository)),
+            is_below && pattern.matches(&repository)
+        );
+    }
+}

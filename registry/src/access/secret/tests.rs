@@ -13,9 +13,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::ByteString;
-use registry_config::{AccessContent, pack};
+use registry_config::{AccessContent, Layout, Packed, Slot, pack};
 use tokio::net::TcpListener;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::*;
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::token::Key;
 
 const NAME: &str = "main-access";
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// A document that tells itself apart by its one identity.
 fn content(username: &str) -> AccessContent {
@@ -31,8 +31,31 @@ fn content(username: &str) -> AccessContent {
 }
 
 fn document(revision: u64) -> Raw {
-    let (index, content) = pack(&content(&format!("user-{revision}")), revision).unwrap();
-    Raw { index, content }
+    packed(&content(&format!("user-{revision}")), revision)
+}
+
+/// What fits beside its index.
+fn packed(content: &AccessContent, revision: u64) -> Raw {
+    let Packed { index, content } = pack(content, revision, Slot::A).unwrap();
+    match content {
+        Layout::Inside(content) => Raw { index, content },
+        Layout::Outside(..) => panic!("that needs shards"),
+    }
+}
+
+/// A document in shards: its index, and what stands in each, by the names of their Secrets.
+fn sharded(revision: u64, slot: Slot) -> (Raw, BTreeMap<String, Vec<u8>>) {
+    use sha2::{Digest, Sha256};
+    let mut large = content(&format!("user-{revision}"));
+    let noise = (0_u64..25_000).map(|n| hex::encode(Sha256::digest((n + revision).to_le_bytes())));
+    large.identities[0].groups = noise.collect();
+    let Packed { index, content } = pack(&large, revision, slot).unwrap();
+    let Layout::Outside(shards, pieces) = content else {
+        panic!("that needs no shards");
+    };
+    let secrets = shards.secrets(NAME).into_iter().zip(pieces).collect();
+    let content = Vec::new();
+    (Raw { index, content }, secrets)
 }
 
 fn secret(raw: &Raw, resource_version: u64) -> Secret {
@@ -53,17 +76,24 @@ fn secret(raw: &Raw, resource_version: u64) -> Secret {
     }
 }
 
-/// What the API server has, and who is told of changes.
+/// What the API server has, and what happened to it since its first version.
 struct Cluster {
     secret: Mutex<(u64, Option<Raw>)>,
-    events: broadcast::Sender<String>,
+    shards: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// How often a shard, or one that is not there, was asked for.
+    shard_reads: watch::Sender<usize>,
+    /// The event that made each version after the first. A watch begins behind the version it names, so that nothing
+    /// is lost between a list and its watch.
+    events: watch::Sender<Vec<String>>,
 }
 
 impl Cluster {
     fn new(raw: Option<Raw>) -> Arc<Self> {
         Arc::new(Self {
             secret: Mutex::new((1, raw)),
-            events: broadcast::Sender::new(16),
+            shards: Mutex::default(),
+            shard_reads: watch::Sender::default(),
+            events: watch::Sender::default(),
         })
     }
 
@@ -75,10 +105,16 @@ impl Cluster {
             None => ("DELETED", secret(state.1.as_ref().unwrap(), state.0)),
         };
         state.1 = raw;
-        // Nobody may be watching.
-        let _ = self
-            .events
-            .send(format!("{}\n", serde_json::json!({ "type": kind, "object": shown })));
+        let event = format!("{}\n", serde_json::json!({ "type": kind, "object": shown }));
+        self.events.send_modify(|events| events.push(event));
+    }
+
+    /// Waits until somebody has looked for shards this often from now on.
+    async fn shards_are_read(&self, times: usize) {
+        let mut reads = self.shard_reads.subscribe();
+        let enough = *reads.borrow() + times;
+        let read = reads.wait_for(|reads| *reads >= enough);
+        tokio::time::timeout(SOON, read).await.expect("somebody looks").unwrap();
     }
 
     /// Serves until the task is aborted, which closes its connections as well.
@@ -109,16 +145,34 @@ impl Cluster {
         let query = uri.query().unwrap_or_default();
         if query.contains("watch=true") {
             assert!(query.contains("fieldSelector=metadata.name%3Dmain-access"), "{query}");
-            let events = futures::stream::unfold(self.events.subscribe(), |mut events| async move {
-                let event = events.recv().await.ok()?;
-                Some((
-                    Ok::<_, crate::store::BoxError>(http_body::Frame::data(Bytes::from(event))),
-                    events,
-                ))
+            let from: usize = form_urlencoded::parse(query.as_bytes())
+                .find_map(|(key, value)| (key == "resourceVersion").then(|| value.parse().unwrap()))
+                .expect("a watch begins behind its list");
+            let start = (self.events.subscribe(), from - 1);
+            let events = futures::stream::unfold(start, |(mut events, next)| async move {
+                let event = events.wait_for(|events| events.len() > next).await.ok()?[next].clone();
+                let frame = http_body::Frame::data(Bytes::from(event));
+                Some((Ok::<_, crate::store::BoxError>(frame), (events, next + 1)))
             });
             return hyper::Response::new(StreamBody::new(events).boxed_unsync());
         }
-        let (status, body) = match (uri.path().ends_with(NAME), found) {
+        let name = uri.path().rsplit('/').next().unwrap_or_default();
+        if name != NAME && name != "secrets" {
+            self.shard_reads.send_modify(|reads| *reads += 1);
+        }
+        let shard = self.shards.lock().unwrap().get(name).cloned();
+        let found = match shard {
+            Some(content) => Some(secret(
+                &Raw {
+                    index: Vec::new(),
+                    content,
+                },
+                version,
+            )),
+            None if name == NAME || name == "secrets" => found,
+            None => None,
+        };
+        let (status, body) = match (name != "secrets", found) {
             (true, Some(secret)) => (200, serde_json::to_value(secret).unwrap()),
             (true, None) => (
                 404,
@@ -230,10 +284,6 @@ async fn a_change_of_the_secret_is_in_force_and_saved_before_it_is_reported() {
     let registry = start(address, empty());
     registry.reaches_revision(5).await;
     for revision in 6..10 {
-        // The watch begins a moment after the list.
-        while cluster.events.receiver_count() == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
         cluster.set(Some(document(revision)));
         registry.reaches_revision(revision).await;
         let saved = saved::copies(&settings(registry.directory.path()).saved).unwrap();
@@ -250,9 +300,6 @@ async fn bad_lower_and_deleted_documents_leave_the_previous_one_in_force() {
     let (address, _server) = cluster.serve(None).await;
     let registry = start(address, empty());
     registry.reaches_revision(5).await;
-    while cluster.events.receiver_count() == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
     let refused = |revision: Option<u64>, word: &'static str| {
         move |status: &super::super::Status| {
             status
@@ -274,8 +321,7 @@ async fn bad_lower_and_deleted_documents_leave_the_previous_one_in_force() {
     registry.reaches("no document", refused(None, "line 1")).await;
     let mut broken = content("user-8");
     broken.identities.push(broken.identities[0].clone());
-    let (index, packed) = pack(&broken, 8).unwrap();
-    cluster.set(Some(Raw { index, content: packed }));
+    cluster.set(Some(packed(&broken, 8)));
     registry
         .reaches("a duplicate username", refused(Some(8), "identities[1].username"))
         .await;
@@ -354,6 +400,55 @@ async fn a_newer_mounted_copy_is_taken_while_the_api_server_is_away() {
     registry.reaches_revision(5).await;
     write_mounted(registry.directory.path(), &document(6));
     registry.reaches_revision(6).await;
+}
+
+#[tokio::test]
+async fn a_document_in_shards_is_in_force_when_they_are_all_there_and_survives_a_restart() {
+    let (first, shards) = sharded(5, Slot::A);
+    let cluster = Cluster::new(Some(first));
+    cluster.shards.lock().unwrap().extend(shards);
+    let (address, server) = cluster.serve(None).await;
+    let mut registry = start(address, empty());
+    registry.reaches_revision(5).await;
+    // The shards of the next one are not those that its index lists, and then not all there.
+    let (second, shards) = sharded(6, Slot::B);
+    let wrong = shards.keys().map(|name| (name.clone(), b"other".to_vec()));
+    cluster.shards.lock().unwrap().extend(wrong);
+    cluster.set(Some(second));
+    // Each look asks for all of them; what stands in the first ones is known when the second look begins.
+    cluster.shards_are_read(shards.len() + 1).await;
+    let (last, content) = shards.last_key_value().unwrap();
+    let mut partly = shards.clone();
+    partly.remove(last);
+    cluster.shards.lock().unwrap().remove(last);
+    cluster.shards.lock().unwrap().extend(partly);
+    cluster.shards_are_read(2 * shards.len() + 1).await;
+    assert_eq!(registry.in_force(), Some(5));
+    cluster.shards.lock().unwrap().insert(last.clone(), content.clone());
+    registry.reaches_revision(6).await;
+    server.abort();
+    let directory = std::mem::replace(&mut registry.directory, empty());
+    drop(registry);
+    let registry = start(nowhere().await, directory);
+    registry.reaches_revision(6).await;
+}
+
+#[tokio::test]
+async fn a_mounted_document_in_shards_is_taken_where_it_is_whole() {
+    let (raw, shards) = sharded(8, Slot::B);
+    let directory = empty();
+    write_mounted(directory.path(), &document(3));
+    let mounted = directory.path().join("mounted");
+    fs::write(mounted.join(NAME).join(INDEX_KEY), &raw.index).unwrap();
+    fs::remove_file(mounted.join(NAME).join(CONTENT_KEY)).unwrap();
+    let registry = start(nowhere().await, directory);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(registry.in_force(), None);
+    for (name, content) in shards {
+        fs::create_dir_all(mounted.join(&name)).unwrap();
+        fs::write(mounted.join(name).join(SHARD_KEY), content).unwrap();
+    }
+    registry.reaches_revision(8).await;
 }
 
 #[tokio::test]

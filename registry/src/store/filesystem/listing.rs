@@ -225,7 +225,12 @@ impl Listing {
         match kind {
             Kind::Tags => {
                 let (tags, complete) = scan::tags(&self.layout, repository)?;
-                let stamp = if complete { stamp } else { NEVER };
+                let mut links = tags.iter().map(|tag| self.layout.tag_current_link(repository, tag));
+                let stamp = if complete && links.all(|link| scan::settle(&link)) {
+                    stamp
+                } else {
+                    NEVER
+                };
                 self.write(|writing| {
                     writing.set_tags(repository, &tags)?;
                     writing.stamp(repository, kind, stamp)

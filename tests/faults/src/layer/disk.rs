@@ -5,6 +5,7 @@
 //! same inode may come back under both names where only one was synced. Any file system that people use keeps more.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -67,10 +68,18 @@ pub(super) struct Disk {
     /// Where each inode was last seen: the directory and the name in it.
     places: HashMap<Inode, (Inode, String)>,
     next: Inode,
-    /// Counts the changes of directories.
+    /// When a directory was changed last.
     clock: u64,
     /// Bytes that fit; `None` for as many as there is memory.
     pub(super) capacity: Option<u64>,
+}
+
+/// The time now, or a nanosecond after the last one.
+fn tick(clock: &mut u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_nanos()).unwrap_or_default();
+    *clock = now.max(*clock + 1);
+    *clock
 }
 
 impl Disk {
@@ -96,7 +105,7 @@ impl Disk {
         self.names(inode).map(|names| &names.entries)
     }
 
-    /// When a directory was changed last, by a clock that counts changes.
+    /// When a directory was changed last, in nanoseconds since 1970; no two changes have the same time.
     pub(super) fn changed(&self, inode: Inode) -> Result<u64, Refusal> {
         self.names(inode).map(|names| names.changed)
     }
@@ -304,8 +313,7 @@ impl Disk {
                     } else if is_seen {
                         seen.changed
                     } else {
-                        self.clock += 1;
-                        self.clock
+                        tick(&mut self.clock)
                     };
                     let left = Names { entries: left, changed };
                     Content::Directory {
@@ -342,8 +350,7 @@ impl Disk {
     fn entries_mut(&mut self, inode: Inode) -> Result<&mut BTreeMap<String, Inode>, Refusal> {
         match self.inodes.get_mut(&inode) {
             Some(Content::Directory { seen, .. }) => {
-                self.clock += 1;
-                seen.changed = self.clock;
+                seen.changed = tick(&mut self.clock);
                 Ok(&mut seen.entries)
             }
             Some(Content::File { .. }) => Err(Refusal::NotDirectory),

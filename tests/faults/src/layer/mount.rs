@@ -92,7 +92,7 @@ impl Mounted {
 fn attributes(shared: &Shared, inode: Inode) -> Result<FileAttr, Errno> {
     let is_directory = shared.disk.is_directory(inode)?;
     let mtime = if is_directory {
-        UNIX_EPOCH + Duration::from_secs(shared.disk.changed(inode)?)
+        UNIX_EPOCH + Duration::from_nanos(shared.disk.changed(inode)?)
     } else {
         // How old a file is matters to nobody here, as long as it is not old: uploads that are end.
         SystemTime::now()

@@ -11,10 +11,13 @@ use super::run;
 use crate::Progress;
 
 /// Package, and a file of it that shows on another distribution that the same is there.
-const PACKAGES: [(&str, &[&str]); 8] = [
+const PACKAGES: [(&str, &[&str]); 11] = [
     ("runc", &["/usr/sbin/runc", "/usr/bin/runc"]),
     ("buildah", &["/usr/bin/buildah"]),
     ("skopeo", &["/usr/bin/skopeo"]),
+    ("podman", &["/usr/bin/podman"]),
+    ("curl", &["/usr/bin/curl"]),
+    ("openssl", &["/usr/bin/openssl"]),
     ("containernetworking-plugins", &["/usr/lib/cni/ptp"]),
     ("docker.io", &["/usr/sbin/dockerd", "/usr/bin/dockerd"]),
     ("busybox-static", &["/usr/bin/busybox", "/bin/busybox"]),

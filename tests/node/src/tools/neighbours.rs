@@ -33,6 +33,13 @@ const COLLECTOR: Module = Module {
     what: "a collector of traces",
 };
 
+const REGCTL: Module = Module {
+    name: "regctl",
+    sources: concat!(env!("CARGO_MANIFEST_DIR"), "/regctl"),
+    packages: &["tool"],
+    what: "regctl",
+};
+
 const BUILD: [&str; 6] = [
     "build",
     "-trimpath",
@@ -68,6 +75,11 @@ impl Neighbours {
 pub fn install_distribution(progress: &Progress) -> Result<PathBuf> {
     debian::install_registry(progress)?;
     built(DISTRIBUTION, progress)
+}
+
+/// Builds regctl where the cache has no build of the same sources, and returns the program.
+pub fn install_regctl(progress: &Progress) -> Result<PathBuf> {
+    Ok(built(REGCTL, progress)?.join("regctl"))
 }
 
 fn built(module: Module, progress: &Progress) -> Result<PathBuf> {

@@ -8,6 +8,7 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue};
 use super::{Checked, Checker, Scope, closest};
 use crate::ExpressionError;
 use crate::expression::environment::network;
+use crate::network::parse_network;
 use crate::pattern::{Kind, Pattern};
 use crate::vocabulary::{Function, MACROS, Style, ValueType, functions, write_call};
 
@@ -65,7 +66,7 @@ impl Checker<'_> {
             (Some(_), name, None) => Some(format!(
                 "the pattern of `{name}` is written out in quotes, so that it is compiled only once; compare computed texts with `==` or `startsWith`"
             )),
-            (None, "cidr" | "containsCIDR", Some(text)) => network::parse_cidr(text).err(),
+            (None, "cidr" | "containsCIDR", Some(text)) => parse_network(text).err(),
             (None, "ip" | "containsIP", Some(text)) => network::parse_ip(text).err(),
             (None, _, _) => None,
         };

@@ -6,7 +6,7 @@ use cel::common::ast::ComprehensionExpr;
 
 use super::path::is_path;
 use super::{Checked, Checker, Scope, with_article};
-use crate::vocabulary::{ROOTS, ValueType};
+use crate::vocabulary::ValueType;
 
 impl Checker<'_> {
     /// The type of what `all`, `exists`, `exists_one`, `map` or `filter` gives.
@@ -34,7 +34,7 @@ impl Checker<'_> {
         if iter_var2.is_some() {
             return refuse("a macro takes one name".to_owned());
         }
-        if ROOTS.iter().any(|root| root.name == iter_var) {
+        if self.roots.iter().any(|root| root.name == iter_var) {
             return refuse(format!(
                 "`{iter_var}` would hide the variable of that name: choose another name"
             ));

@@ -5,7 +5,7 @@ use cel::common::ast::{CallExpr, operators};
 
 use super::{Checked, Checker, Scope, with_article};
 use crate::vocabulary::ValueType::{Bool, Bytes, Double, Duration, Dyn, Int, List, Map, Null, Object, Timestamp, Uint};
-use crate::vocabulary::{Presence, ValueType, variables};
+use crate::vocabulary::{Presence, ROOTS, ValueType, variables};
 
 /// What the operands of an operator that a macro brought in are called.
 const MACRO_CONDITION: &str = "the condition of a macro";
@@ -159,7 +159,7 @@ impl Checker<'_> {
 /// What is wrong with `==` or `!=` between two types, if anything.
 fn equality_problem(symbol: &str, left: ValueType, right: ValueType) -> Option<String> {
     match (left, right) {
-        (Object(object), Null) | (Null, Object(object)) => variables()
+        (Object(object), Null) | (Null, Object(object)) => variables(ROOTS)
             .into_iter()
             .find(|(path, variable)| path == object.path && variable.presence == Presence::Always)
             .map(|(path, variable)| format!("`{path}` is never null: it is {}", variable.description)),

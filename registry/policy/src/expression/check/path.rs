@@ -4,7 +4,7 @@ use cel::IdedExpr;
 use cel::common::ast::{Expr, SelectExpr, operators};
 
 use super::{Checked, Checker, Scope, closest, with_article};
-use crate::vocabulary::{ROOTS, ValueType, functions, variables};
+use crate::vocabulary::{ValueType, Variable, functions, variables};
 
 impl Checker<'_> {
     /// The type of a variable.
@@ -17,12 +17,12 @@ impl Checker<'_> {
                 return Ok(scope.accumulator_type);
             }
         }
-        if let Some(root) = ROOTS.iter().find(|root| root.name == name) {
+        if let Some(root) = self.roots.iter().find(|root| root.name == name) {
             return Ok(root.value_type);
         }
         let message = match name.strip_prefix('.') {
             Some(absolute) => format!("`{name}` starts with a dot: write `{absolute}`"),
-            None => format!("unknown variable `{name}`{}", suggest_variable(name)),
+            None => format!("unknown variable `{name}`{}", suggest_variable(self.roots, name)),
         };
         Err(self.error_at_start(expression, message))
     }
@@ -75,12 +75,14 @@ pub(super) fn is_path(expression: &IdedExpr) -> bool {
     }
 }
 
-fn suggest_variable(name: &str) -> String {
-    let paths: Vec<String> = variables().into_iter().map(|(path, _)| path).collect();
+fn suggest_variable(roots: &'static [Variable], name: &str) -> String {
+    let paths: Vec<String> = variables(roots).into_iter().map(|(path, _)| path).collect();
     let field = paths.iter().find(|path| path.rsplit('.').next() == Some(name));
-    let roots = ROOTS.iter().map(|root| root.name);
-    match field.map(String::as_str).or_else(|| closest(name, roots)) {
-        Some(meant) => format!("; did you mean `{meant}`?"),
-        None => ": there are `identity` and `request`; a text needs quotes".to_owned(),
+    let names = roots.iter().map(|root| root.name);
+    if let Some(meant) = field.map(String::as_str).or_else(|| closest(name, names.clone())) {
+        return format!("; did you mean `{meant}`?");
     }
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!(": there {verb} {}; a text needs quotes", names.join(" and "))
 }

@@ -14,6 +14,8 @@ use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{Env, ExecutionError};
 use ipnet::IpNet;
 
+use crate::network::parse_network;
+
 static IP: Type = ip_type();
 static CIDR: Type = cidr_type();
 
@@ -75,20 +77,6 @@ pub(in crate::expression) fn parse_ip(text: &str) -> Result<IpAddr, String> {
         .map_err(|_| format!("`{text}` is no IP address"))
 }
 
-/// Reads a network.
-pub(in crate::expression) fn parse_cidr(text: &str) -> Result<IpNet, String> {
-    let parsed: Result<IpNet, _> = text.parse();
-    let network =
-        parsed.map_err(|_| format!("`{text}` is no network: write address and length, for example `10.0.0.0/8`"))?;
-    // Addresses are compared as those of IPv4, which no network of IPv6 contains.
-    match network {
-        IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some() => Err(format!(
-            "`{text}` is a network of IPv4 written as one of IPv6: write it as IPv4, for example `10.0.0.0/8`"
-        )),
-        network => Ok(network),
-    }
-}
-
 type Arguments<'b, 'v> = Vec<CowVal<'b, 'v>>;
 type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 
@@ -131,7 +119,7 @@ fn cidr_at(arguments: &Arguments<'_, '_>, position: usize) -> Result<IpNet, Exec
     if let Some(Cidr(network)) = value.and_then(<dyn Val>::downcast_ref::<Cidr>) {
         return Ok(*network);
     }
-    parse_cidr(text_of(value)?).map_err(|message| ExecutionError::function_error("cidr", message))
+    parse_network(text_of(value)?).map_err(|message| ExecutionError::function_error("cidr", message))
 }
 
 fn text_of<'b>(value: Option<&'b (dyn Val + '_)>) -> Result<&'b str, ExecutionError> {

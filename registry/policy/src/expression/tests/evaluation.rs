@@ -6,23 +6,10 @@ use jiff::Timestamp;
 
 use super::parse;
 use crate::facts::Facts;
-use crate::vocabulary::{Presence, Style, ValueType, functions, variables};
+use crate::vocabulary::{Presence, ROOTS, Style, ValueType, functions, variables};
 use crate::{Action, Attributes, Caller, Certificate, Identity, MAX_LIST_LENGTH, Oidc, Request, ServiceAccount};
 
-const BARE: Request<'static> = Request {
-    action: Action::GetManifest,
-    method: "GET",
-    repository: None,
-    reference: None,
-    digest: None,
-    tags: &[],
-    session_id: None,
-    from: None,
-    n: None,
-    last: None,
-    artifact_type: None,
-    digest_algorithm: None,
-};
+const BARE: Request<'static> = Request::bare(Action::GetManifest, "GET");
 
 const ANONYMOUS: Caller<'static> = Caller {
     identity: None,
@@ -199,7 +186,7 @@ fn every_fact_reads_as_documented() {
 
 #[test]
 fn absent_identity_facts_are_null_and_absent_request_facts_are_missing() {
-    for (path, variable) in variables() {
+    for (path, variable) in variables(ROOTS) {
         let Some((parent, _)) = path.rsplit_once('.') else {
             continue;
         };

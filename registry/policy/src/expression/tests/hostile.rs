@@ -46,18 +46,11 @@ fn evaluate(expression: &Expression) {
         ..Identity::default()
     };
     let request = Request {
-        action: Action::PutManifest,
-        method: "PUT",
         repository: Some("a/b"),
         reference: Some("v1"),
-        digest: None,
         tags: &names,
-        session_id: None,
-        from: None,
         n: Some(u64::MAX),
-        last: None,
-        artifact_type: None,
-        digest_algorithm: None,
+        ..Request::bare(Action::PutManifest, "PUT")
     };
     let caller = Caller {
         identity: Some(identity),

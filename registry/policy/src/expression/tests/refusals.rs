@@ -347,13 +347,10 @@ fn macros_go_over_lists_of_the_vocabulary_one_at_a_time() {
 #[test]
 fn syntax_errors_say_what_to_write() {
     check(&[
-        (
-            "",
-            "1: the expression is empty: leave the condition out if there is none",
-        ),
+        ("", "1: the expression is empty: leave the field out if there is none"),
         (
             " \n\t",
-            "1: the expression is empty: leave the condition out if there is none",
+            "1: the expression is empty: leave the field out if there is none",
         ),
         ("// nothing", "11: the expression ends too early"),
         ("request.action ==", "18: the expression ends too early"),

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::super::super::Error;
-use super::super::durable::failed;
+use super::super::durable::{failed, sync_directory};
 use super::super::layout::Layout;
 use super::{Kind, Stamp};
 use crate::oci::{Algorithm, Digest, Manifest, Referrer, RepositoryName, Tag};
@@ -69,6 +69,20 @@ pub(super) fn tags(layout: &Layout, repository: &RepositoryName) -> Result<(Vec<
     }
     tags.sort_unstable();
     Ok((tags, complete))
+}
+
+/// How long a name may be younger than the disk's copy of it: file systems write names out by themselves within 30 s.
+const UNWRITTEN: Duration = Duration::from_secs(60);
+
+/// Makes the name of a link durable that was written a moment ago, before something durable relies on it, and says whether it is:
+/// whoever wrote it may not have come to that, or may have failed.
+pub(super) fn settle(link: &Path) -> bool {
+    let Some(directory) = link.parent() else { return false };
+    let Ok(changed) = fs::metadata(directory).and_then(|metadata| metadata.modified()) else {
+        return false;
+    };
+    let is_old = changed.elapsed().is_ok_and(|age| age > UNWRITTEN);
+    is_old || sync_directory(directory).is_ok()
 }
 
 /// The manifests of a repository that refer to another one, and whether every directory of a manifest holds one.

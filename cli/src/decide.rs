@@ -1,0 +1,231 @@
+//! `can-i`, `explain` and `who-can`: the registry's own decision, about objects or a document.
+
+mod ask;
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+use registry_config::{Access, IdentityEntry, PolicyEntry};
+use registry_policy::{Action, Caller, Decision, Expression, Identity, Subject};
+use serde::Serialize;
+
+use crate::arguments::{Common, Question};
+use crate::output;
+use crate::world::World;
+use ask::{Ask, actions};
+use report::{Explanation, Verdict};
+
+/// Somebody, and what they ask for.
+struct Situation<'a> {
+    access: &'a Access,
+    identity: Option<IdentityEntry>,
+    question: &'a Question,
+    at: Timestamp,
+}
+
+impl<'a> Situation<'a> {
+    /// The situation that a question describes.
+    fn of(world: &'a World, question: &'a Question) -> Result<Self> {
+        let at = question.at.unwrap_or_else(Timestamp::now);
+        let Some(username) = question.username.as_deref() else {
+            return Ok(Self::about(world, question, None, at));
+        };
+        if let Some(why) = world.nobody.get(username) {
+            bail!("`{username}` may not sign in: {why}");
+        }
+        let listed = world.access.identity(username);
+        if listed.is_some_and(|identity| !identity.is_in_force(at)) {
+            bail!("`{username}` may not sign in then: the identity has expired or is disabled");
+        }
+        if listed.is_some() && !question.groups.is_empty() {
+            bail!("`{username}` is listed, and has the groups that its identity says: leave out --as-group");
+        }
+        let mut identity = listed.cloned().unwrap_or_else(|| {
+            output::complain(&format!(
+                "No identity `{username}` is listed: this is about somebody of that name whom an issuer, a proxy or a user file vouches for."
+            ));
+            IdentityEntry::guest(username)
+        });
+        identity.groups.extend(question.groups.iter().cloned());
+        Ok(Self::about(world, question, Some(identity), at))
+    }
+
+    fn about(world: &'a World, question: &'a Question, identity: Option<IdentityEntry>, at: Timestamp) -> Self {
+        Self {
+            access: &world.access,
+            identity,
+            question,
+            at,
+        }
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            identity: self.identity.as_ref().map(|entry| Identity {
+                id: entry.uid.as_deref().unwrap_or(&entry.username),
+                username: &entry.username,
+                groups: &entry.groups,
+                attributes: Some(&entry.attributes),
+                home: entry.home,
+            }),
+            client_ip: self.question.from,
+            at: self.at,
+            ..Caller::default()
+        }
+    }
+
+    fn name(&self) -> String {
+        self.identity.as_ref().map_or_else(
+            || "a caller who does not sign in".to_owned(),
+            |identity| format!("`{}`", identity.username),
+        )
+    }
+
+    fn decide(&self, ask: &Ask) -> Decision {
+        self.access.policies.decide(&self.caller(), &ask.request())
+    }
+}
+
+/// Everything that a question asks for.
+fn asks(question: &Question) -> Result<Vec<Ask>> {
+    let actions: Vec<Action> = actions(&question.action)?;
+    actions.into_iter().map(|action| Ask::new(action, question)).collect()
+}
+
+/// `can-i`
+pub(crate) async fn can_i(common: &Common, question: &Question) -> Result<ExitCode> {
+    let asks = asks(question)?;
+    let world = World::read(common, question).await?;
+    let situation = Situation::of(&world, question)?;
+    note_tokens(&situation, &asks);
+    let verdicts: Vec<Verdict> = asks.iter().map(|ask| Verdict::of(&situation, ask)).collect();
+    let answer = verdicts.iter().find(|verdict| !verdict.allowed).or(verdicts.last());
+    let Some(answer) = answer else {
+        bail!("nothing is asked for")
+    };
+    note_refused(&world);
+    output::answer(common.output, answer, Verdict::to_string)?;
+    Ok(if answer.allowed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Tells where an answer depends on what a question cannot say.
+fn note_tokens(situation: &Situation<'_>, asks: &[Ask]) {
+    const FACTS: [&str; 3] = ["identity.oidc", "identity.service_account", "identity.certificate"];
+    let looks = |entry: &PolicyEntry| {
+        // An entry of a document that was accepted compiles.
+        let Ok(policy) = entry.compile() else { return false };
+        let by_subject = policy
+            .subjects
+            .iter()
+            .any(|subject| matches!(subject, Subject::ServiceAccount(_) | Subject::OidcSubject(_)));
+        policy.rules.iter().any(|rule| {
+            let mut asked = asks.iter();
+            let is_about = asked.any(|ask| rule.actions.contains(ask.action) && ask.is_in_place_of(rule));
+            let when = rule.when.as_ref().map_or("", Expression::source);
+            is_about && (by_subject || FACTS.iter().any(|fact| when.contains(fact)))
+        })
+    };
+    let policies = situation.access.content.policies.iter().filter(|entry| looks(entry));
+    let names: Vec<&str> = policies.map(|entry| entry.name.as_str()).collect();
+    if !names.is_empty() {
+        output::complain(&format!(
+            "This is about somebody without a token of an issuer and without a certificate, at which these policies look: {}",
+            names.join(", ")
+        ));
+    }
+}
+
+/// `explain`
+pub(crate) async fn explain(common: &Common, question: &Question) -> Result<ExitCode> {
+    let asks = asks(question)?;
+    let world = World::read(common, question).await?;
+    let situation = Situation::of(&world, question)?;
+    note_tokens(&situation, &asks);
+    let found: Vec<Explanation> = asks.iter().map(|ask| Explanation::of(&situation, ask)).collect();
+    note_refused(&world);
+    output::answer(common.output, &found, |found| {
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Somebody who may do what was asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Allowed {
+    /// A username; none is callers who do not sign in.
+    username: Option<String>,
+    groups: Vec<String>,
+    policy: Option<String>,
+    rule: Option<String>,
+}
+
+/// `who-can`
+pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<ExitCode> {
+    if question.username.is_some() {
+        bail!("who-can asks about everybody: leave out --as, or ask `can-i`");
+    }
+    let asks = asks(question)?;
+    let world = World::read(common, question).await?;
+    let at = question.at.unwrap_or_else(Timestamp::now);
+    let listed = world.access.content.identities.iter();
+    let everybody = listed
+        .filter(|identity| identity.is_in_force(at))
+        .map(|identity| Some(identity.clone()));
+    let found: Vec<Allowed> = everybody
+        .chain([None])
+        .filter_map(|identity| {
+            let situation = Situation::about(&world, question, identity, at);
+            let verdicts: Vec<Verdict> = asks.iter().map(|ask| Verdict::of(&situation, ask)).collect();
+            let verdict = verdicts
+                .iter()
+                .all(|verdict| verdict.allowed)
+                .then(|| verdicts.last())??;
+            let (policy, rule) = verdict.by.clone().unzip();
+            let groups = situation.identity.as_ref().map(|identity| identity.groups.clone());
+            Some(Allowed {
+                username: situation.identity.as_ref().map(|identity| identity.username.clone()),
+                groups: groups.unwrap_or_default(),
+                policy,
+                rule,
+            })
+        })
+        .collect();
+    note_refused(&world);
+    output::answer(common.output, &found, |found| {
+        if found.is_empty() {
+            return "nobody".to_owned();
+        }
+        let rows: Vec<Vec<String>> = found
+            .iter()
+            .map(|one| {
+                vec![
+                    one.username
+                        .clone()
+                        .unwrap_or_else(|| "(without signing in)".to_owned()),
+                    one.groups.join(","),
+                    one.policy.clone().unwrap_or_default(),
+                    one.rule.clone().unwrap_or_default(),
+                ]
+            })
+            .collect();
+        output::table(&["WHO", "GROUPS", "BY POLICY", "RULE"], &rows)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what of the objects does not count as it is written, because an answer that leaves something out would mislead.
+fn note_refused(world: &World) {
+    for refused in &world.refused {
+        output::complain(&format!(
+            "{} {}/{} does not count as it is written ({}): {}",
+            refused.kind, refused.namespace, refused.name, refused.reason, refused.message
+        ));
+    }
+}

@@ -1,0 +1,4 @@
+//! The plugin as people run it.
+
+#[cfg(test)]
+mod questions;

@@ -1,0 +1,367 @@
+//! Questions about files: what is answered, and how the program exits.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A Registry with two people and a tenant, as a repository of objects has them.
+const OBJECTS: &str = r#"
+apiVersion: wharfinger.dev/v1alpha1
+kind: Registry
+metadata: {name: main, namespace: team}
+spec:
+  storage: {emptyDir: {}}
+---
+apiVersion: wharfinger.dev/v1alpha1
+kind: RegistryIdentity
+metadata: {name: ann, namespace: team}
+spec:
+  registryRef: {name: main}
+  groups: [dev]
+  password: {generate: {}}
+---
+apiVersion: wharfinger.dev/v1alpha1
+kind: RegistryIdentity
+metadata: {name: bob, namespace: team}
+spec:
+  registryRef: {name: main}
+  disabled: true
+  password: {generate: {}}
+---
+apiVersion: wharfinger.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: developers, namespace: team}
+spec:
+  targetRefs: [{name: main}]
+  effect: Allow
+  subjects: [{group: dev}]
+  rules:
+  - name: own
+    repositories: ["apps/**"]
+    role: push
+    when: "request.action != 'put-manifest' || request.reference != 'latest'"
+    message: use a version
+---
+apiVersion: wharfinger.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: public, namespace: team}
+spec:
+  targetRefs: [{name: main}]
+  effect: Allow
+  subjects: [{any: Everyone}]
+  rules:
+  - {name: read, repositories: ["public/**"], role: pull}
+"#;
+
+/// The same, as a registry that stands alone has it.
+const DOCUMENT: &str = r#"
+kind: AccessIndex
+formatVersion: 1
+content:
+  identities:
+  - username: ann
+    groups: [dev]
+  policies:
+  - name: developers
+    effect: Allow
+    subjects: [{group: dev}]
+    rules:
+    - {name: own, repositories: ["apps/**"], role: push}
+"#;
+
+struct Files(TempDir);
+
+impl Files {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    // No cluster is to be asked: where there were one, this would find none.
+    Command::new(env!("CARGO_BIN_EXE_kubectl-wharfinger"))
+        .args(arguments)
+        .env("KUBECONFIG", Path::new("/nonexistent"))
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn can_i_says_yes_or_no_by_what_and_exits_so() {
+    let files = Files::new(&[("objects.yaml", OBJECTS), ("access.yaml", DOCUMENT)]);
+    let (objects, document) = (files.path("objects.yaml"), files.path("access.yaml"));
+    for (arguments, code, answer) in [
+        (
+            vec!["pull", "apps/web", "--as", "ann"],
+            0,
+            "yes: policy `developers`, rule `own`, allows it",
+        ),
+        (
+            vec!["push", "apps/web", "--as", "ann", "--tag", "v1"],
+            0,
+            "yes: policy `developers`, rule `own`, allows it",
+        ),
+        (
+            vec!["push", "apps/web", "--as", "ann"],
+            1,
+            "no: no policy allows it (clients are told: use a version)",
+        ),
+        (vec!["pull", "apps/web"], 1, "no: no policy allows it"),
+        (
+            vec!["get-blob", "public/x"],
+            0,
+            "yes: policy `public`, rule `read`, allows it",
+        ),
+        (
+            vec!["list-catalog", "--as", "ann"],
+            0,
+            "yes: whoever has signed in may list the catalog, and sees what they may read",
+        ),
+        (
+            vec!["pull", "apps/web", "--as", "ci:job", "--as-group", "dev"],
+            0,
+            "yes: policy `developers`, rule `own`, allows it",
+        ),
+    ] {
+        let output = run(&[&["can-i", "-f", &objects], arguments.as_slice()].concat());
+        let (found, said, _) = said(&output);
+        assert_eq!((found, said.as_str()), (code, answer), "{arguments:?}");
+    }
+    let output = run(&["can-i", "-f", &document, "push", "apps/web", "--as", "ann"]);
+    assert_eq!(said(&output).0, 0, "{output:?}");
+    // What cannot be answered is neither yes nor no.
+    for arguments in [
+        vec!["pul", "apps/web"],
+        vec!["pull"],
+        vec!["pull", "apps/web", "--as", "bob"],
+        vec!["pull", "apps/web", "--registry", "other"],
+        vec!["pull", "apps/web", "--as", "ann", "--as-group", "admins"],
+        vec!["pull", "apps/web:v1"],
+        vec!["pull", "Apps/../web"],
+    ] {
+        let output = run(&[&["can-i", "-f", &objects], arguments.as_slice()].concat());
+        let (code, answer, complaint) = said(&output);
+        assert_eq!((code, answer.as_str()), (2, ""), "{arguments:?}");
+        assert!(!complaint.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn explain_shows_each_rule_that_has_to_do_with_it_and_what_its_condition_gives() {
+    let files = Files::new(&[("objects.yaml", OBJECTS)]);
+    let objects = files.path("objects.yaml");
+    let output = run(&["explain", "-f", &objects, "put-manifest", "apps/web", "--as", "ann"]);
+    let (code, answer, _) = said(&output);
+    assert_eq!(code, 0);
+    assert_eq!(
+        answer,
+        "\
+`ann`: put-manifest in `apps/web`, `latest`
+groups: dev
+no: no policy allows it (clients are told: use a version)
+
+Allow developers / own: does not match: its condition does not hold
+  request.action != 'put-manifest' || request.reference != 'latest'  ->  false
+    request.action != 'put-manifest'  ->  false
+    request.reference != 'latest'  ->  false
+    request.action  ->  'put-manifest'
+    request.reference  ->  'latest'
+
+1 other rules have nothing to do with it"
+    );
+    let output = run(&["explain", "-f", &objects, "-o", "json", "get-manifest", "public/x"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found[0]["allowed"], true);
+    assert_eq!(found[0]["rules"][0]["policy"], "public");
+}
+
+#[test]
+fn who_can_lists_everybody_who_may() {
+    let files = Files::new(&[("objects.yaml", OBJECTS)]);
+    let objects = files.path("objects.yaml");
+    let (_, answer, _) = said(&run(&["who-can", "-f", &objects, "pull", "public/x"]));
+    let lines: Vec<&str> = answer.lines().collect();
+    assert_eq!(lines.len(), 3, "{answer}");
+    assert!(
+        lines[1].starts_with("ann ") && lines[2].starts_with("(without signing in)"),
+        "{answer}"
+    );
+    // Who is disabled may nothing.
+    assert!(!answer.contains("bob"), "{answer}");
+    let (_, answer, _) = said(&run(&["who-can", "-f", &objects, "delete", "apps/web"]));
+    assert_eq!(answer, "nobody");
+}
+
+#[test]
+fn lint_names_file_line_and_column_of_what_would_be_refused() {
+    let broken = OBJECTS.replace("request.reference != 'latest'\"", "request.referenc != 'latest'\"");
+    let misspelt = OBJECTS.replace("    role: push", "    rol: push");
+    let widened = OBJECTS.replace(
+        "spec:\n  storage: {emptyDir: {}}",
+        "spec:\n  storage: {emptyDir: {}}\n  deletoin: Disabled",
+    );
+    let twice = format!(
+        "{OBJECTS}---\napiVersion: wharfinger.dev/v1alpha1\nkind: RegistryIdentity\nmetadata: {{name: eve, namespace: team}}\nspec:\n  registryRef: {{name: main}}\n  username: ann\n  password: {{generate: {{}}}}\n"
+    );
+    let document = DOCUMENT.replace("role: push", "role: pusher");
+    let policy = |effect: &str, rule: &str| {
+        format!(
+            "---\napiVersion: wharfinger.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {{name: more, namespace: team}}\nspec:\n  targetRefs: [{{name: main}}]\n  effect: {effect}\n  subjects: [{{group: dev}}]\n  rules:\n  - {rule}\n"
+        )
+    };
+    let denies = policy(
+        "Deny",
+        "{name: r, repositories: ['**'], actions: [get-manifest], when: \"request.digest == 'x'\"}",
+    );
+    let allows = OBJECTS.to_owned()
+        + &policy(
+            "Allow",
+            "{name: r, repositories: ['**'], role: admin, when: \"request.repository != 'x'\"}",
+        );
+    let broad = "kind: AccessIndex\nformatVersion: 1\ncontent:\n  policies:\n  - name: p\n    effect: Deny\n    subjects: [{any: Everyone}]\n    rules: [{name: r, repositories: ['**'], actions: [get-manifest], when: \"request.digest == 'x'\"}]\n";
+    let files = Files::new(&[
+        ("good.yaml", OBJECTS),
+        ("access.yaml", DOCUMENT),
+        ("broken.yaml", &broken),
+        ("misspelt.yaml", &misspelt),
+        ("widened.yaml", &widened),
+        ("twice.yaml", &twice),
+        ("document.yaml", &document),
+        ("denies.yaml", &denies),
+        ("allows.yaml", &allows),
+        ("broad.yaml", broad),
+        ("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"),
+    ]);
+    for name in ["good.yaml", "access.yaml", "allows.yaml", "other.yaml"] {
+        let output = run(&["lint", &files.path(name)]);
+        assert_eq!(said(&output).0, 0, "{output:?}");
+    }
+    for (name, place, what) in [
+        ("broken.yaml", ":35:11: ", "did you mean `reference`?"),
+        ("misspelt.yaml", ":", "rol"),
+        ("widened.yaml", ":6:3: ", "deletoin"),
+        ("twice.yaml", ":", "username `ann` is taken"),
+        ("document.yaml", ":13:52: ", "pusher"),
+        ("denies.yaml", ":10:68: ", "may be missing for get-manifest"),
+        ("broad.yaml", ":8:76: ", "`has(request.digest) && …`"),
+    ] {
+        let path = files.path(name);
+        let (code, answer, _) = said(&run(&["lint", &path]));
+        assert_eq!(code, 1, "{name}: {answer}");
+        assert!(
+            answer
+                .lines()
+                .any(|line| line.starts_with(&format!("{path}{place}")) && line.contains(what)),
+            "{name}: {answer}"
+        );
+    }
+    // A whole folder at once.
+    let (code, answer, _) = said(&run(&["lint", &files.0.path().display().to_string()]));
+    assert_eq!(code, 1);
+    assert!(answer.lines().count() >= 5, "{answer}");
+}
+
+#[test]
+fn what_a_tenant_asks_for_counts_as_far_as_it_is_admitted() {
+    let admitting = OBJECTS.replace(
+        "  storage: {emptyDir: {}}",
+        "  storage: {emptyDir: {}}\n  allowedPolicies:\n  - {namespaces: {names: [tenant]}, repositoryPrefixes: [tenant], role: push}",
+    );
+    let policy = "apiVersion: wharfinger.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {name: greedy, namespace: tenant}\nspec:\n  targetRefs: [{name: main, namespace: team}]\n  effect: Allow\n  subjects: [{any: Authenticated}]\n  rules: [{name: all, repositories: ['**'], role: admin}]\n";
+    let files = Files::new(&[("objects.yaml", &format!("{admitting}---\n{policy}"))]);
+    let objects = files.path("objects.yaml");
+    let ask = |repository: &str| said(&run(&["can-i", "-f", &objects, "pull", repository, "--as", "ann"]));
+    let (code, answer, note) = ask("tenant/x");
+    assert_eq!(
+        (code, answer.as_str()),
+        (0, "yes: policy `tenant/greedy`, rule `all`, allows it")
+    );
+    assert!(
+        note.contains("AccessPolicy tenant/greedy does not count as it is written"),
+        "{note}"
+    );
+    assert_eq!(ask("other/x").0, 1);
+}
+
+#[test]
+fn there_is_nothing_to_complain_about_in_the_examples() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let (code, answer, _) = said(&run(&["lint", &examples.display().to_string()]));
+    assert_eq!(code, 0, "{answer}");
+    assert!(!answer.starts_with("0 objects"), "{answer}");
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_never_left_out_of_an_answer() {
+    let deny = "apiVersion: wharfinger.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {name: deny, namespace: team}\nspec:\n  targetRefs: [{name: main}]\n  effect: Deny\n  subjects: [{any: Everyone}]\n  rules: [{name: all, repositories: ['**'], actions: [get-manifest]}]\n";
+    let with = |deny: &str| format!("{OBJECTS}---\n{deny}");
+    for (what, broken) in [
+        (
+            "a duplicate key",
+            deny.replace("  effect: Deny\n", "  effect: Deny\n  effect: Deny\n"),
+        ),
+        ("a tab", deny.replace("  effect", "\teffect")),
+        (
+            "an unclosed list",
+            deny.replace("actions: [get-manifest]", "actions: [get-manifest"),
+        ),
+        (
+            "a template",
+            deny.replace("  effect: Deny", "  {{- if .Values.deny }}\n  effect: Deny"),
+        ),
+        ("a misspelt kind", deny.replace("AccessPolicy", "AccesPolicy")),
+        ("no kind", deny.replace("kind: AccessPolicy\n", "")),
+        ("another group", deny.replace("wharfinger.dev/", "wharfinger.io/")),
+        ("another version", deny.replace("v1alpha1", "v1alpha2")),
+    ] {
+        let files = Files::new(&[
+            ("objects.yaml", &with(&broken)),
+            ("good.yaml", &deny.replace("name: deny", "name: other")),
+        ]);
+        let path = files.path("objects.yaml");
+        let (code, answer, complaint) = said(&run(&["can-i", "-f", &path, "pull", "public/x"]));
+        assert_eq!((code, answer.as_str()), (2, ""), "{what}: {complaint}");
+        let (code, answer, _) = said(&run(&["lint", &path]));
+        assert_eq!(code, 1, "{what}: {answer}");
+        let place = answer
+            .strip_prefix(&format!("{path}:"))
+            .unwrap_or_else(|| panic!("{what}: {answer}"));
+        assert!(
+            place.starts_with(|first: char| first.is_ascii_digit()),
+            "{what}: {answer}"
+        );
+    }
+    // Lists, as `kubectl get` prints them.
+    let item = deny.replace('\n', "\n  ");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}\n", item.trim_end());
+    let files = Files::new(&[
+        ("objects.yaml", &with(&list)),
+        ("typo.yaml", &list.replace("actions", "action")),
+    ]);
+    let (code, answer, _) = said(&run(&["can-i", "-f", &files.path("objects.yaml"), "pull", "public/x"]));
+    assert_eq!((code, answer.as_str()), (1, "no: policy `deny`, rule `all`, denies it"));
+    let (code, answer, _) = said(&run(&["lint", &files.path("typo.yaml")]));
+    assert!(
+        code == 1 && answer.contains(":11:") && answer.contains("items[0].spec.rules[0]"),
+        "{answer}"
+    );
+}

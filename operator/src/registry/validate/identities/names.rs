@@ -1,0 +1,216 @@
+//! Which identity each name stands for that only one can have.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+use crds::{RegistryIdentity, reasons};
+use kube::ResourceExt;
+use registry_config::{CertificateSubject, IdentityEntry};
+use registry_policy::{OidcSubject, ServiceAccountName};
+
+use crate::outcome::Verdict;
+use crate::registry::snapshot::Snapshot;
+use crate::registry::validate::{known, users};
+use crate::state::State;
+
+use super::Claimant;
+
+/// Which identity, by UID, each name stands for.
+pub(super) struct Names {
+    usernames: HashMap<String, String>,
+    accounts: HashMap<ServiceAccountName, String>,
+    subjects: HashMap<OidcSubject, String>,
+    certificates: HashMap<CertificateSubject, String>,
+}
+
+impl Names {
+    pub(super) fn of(claimants: &[Claimant<'_>], snapshot: &Snapshot, state: &State) -> Self {
+        Self {
+            usernames: usernames(claimants, state, &users::names(snapshot, state)),
+            accounts: first_to_name(claimants, snapshot, service_accounts, |entry| &entry.service_accounts),
+            subjects: first_to_name(claimants, snapshot, oidc_subjects, |entry| &entry.oidc_subjects),
+            certificates: first_to_name(claimants, snapshot, certificate_subjects, |entry| {
+                &entry.certificate_subjects
+            }),
+        }
+    }
+
+    /// The identity, by UID, that has a username.
+    pub(super) fn holder(&self, username: &str) -> Option<&str> {
+        self.usernames.get(username).map(String::as_str)
+    }
+
+    /// Whether an identity has the username that it asks for.
+    pub(super) fn holds_username(&self, claimant: &Claimant<'_>) -> bool {
+        claimant.is_admitted() && self.holder(&claimant.username) == Some(&claimant.uid)
+    }
+
+    /// The other names that stand for an identity.
+    pub(super) fn own(
+        &self,
+        claimant: &Claimant<'_>,
+    ) -> (Vec<ServiceAccountName>, Vec<OidcSubject>, Vec<CertificateSubject>) {
+        (
+            own(&self.accounts, service_accounts(claimant), claimant),
+            own(&self.subjects, oidc_subjects(claimant), claimant),
+            own(&self.certificates, certificate_subjects(claimant), claimant),
+        )
+    }
+
+    /// What is wrong with the names of an identity, other than its username.
+    pub(super) fn conflict(&self, claimant: &Claimant<'_>) -> Option<Verdict> {
+        let is_elsewhere = |holder: Option<&String>| holder.is_some_and(|holder| *holder != claimant.uid);
+        let account = service_accounts(claimant)
+            .into_iter()
+            .find(|account| is_elsewhere(self.accounts.get(account)));
+        let subject = oidc_subjects(claimant)
+            .into_iter()
+            .find(|subject| is_elsewhere(self.subjects.get(subject)));
+        let certificate = certificate_subjects(claimant)
+            .into_iter()
+            .find(|subject| is_elsewhere(self.certificates.get(subject)));
+        let older = "an older RegistryIdentity stands for";
+        let advice = "already; name it in one of them only";
+        match (account, subject, certificate) {
+            (Some(account), ..) => Some(Verdict::no(
+                reasons::SERVICE_ACCOUNT_CONFLICT,
+                format!("{older} ServiceAccount `{}` {advice}", account.name),
+            )),
+            (None, Some(OidcSubject { issuer, subject }), _) => Some(Verdict::no(
+                reasons::OIDC_SUBJECT_CONFLICT,
+                format!("{older} `{subject}` of the issuer `{issuer}` {advice}"),
+            )),
+            (None, None, Some(subject)) => {
+                let (CertificateSubject::CommonName(name)
+                | CertificateSubject::DnsName(name)
+                | CertificateSubject::Uri(name)) = subject;
+                Some(Verdict::no(
+                    reasons::CERTIFICATE_CONFLICT,
+                    format!("{older} `{name}` in certificates {advice}"),
+                ))
+            }
+            (None, None, None) => None,
+        }
+    }
+}
+
+/// Which identity has each username: those of the Registry's own namespace before all others; among these the one already in force,
+/// else the oldest, else the lower UID. A disabled identity keeps its name, so that nobody else can sign in under it. The user file is of
+/// the Registry's own namespace, too: nobody else takes a name that stands there.
+fn usernames(claimants: &[Claimant<'_>], state: &State, users: &HashSet<&str>) -> HashMap<String, String> {
+    let of = |is_home: bool| {
+        let mut holders: HashMap<String, String> = HashMap::new();
+        // Oldest first, and so the first to ask holds the name, unless the state knows another claimant that still asks.
+        let asking = claimants
+            .iter()
+            .filter(|claimant| claimant.is_admitted() && claimant.is_home() == is_home)
+            .filter(|claimant| is_home || !users.contains(claimant.username.as_str()));
+        for Claimant { username, uid, .. } in asking {
+            let in_force = state.usernames.get(username) == Some(uid);
+            if in_force || !holders.contains_key(username) {
+                holders.insert(username.clone(), uid.clone());
+            }
+        }
+        holders
+    };
+    let mut holders = of(false);
+    holders.extend(of(true));
+    holders
+}
+
+/// Which identity, by UID, each name stands for: the one that has it in the document in force, else the oldest that names it.
+fn first_to_name<N: Eq + Hash>(
+    claimants: &[Claimant<'_>],
+    snapshot: &Snapshot,
+    names: impl Fn(&Claimant<'_>) -> Vec<N>,
+    in_force: impl Fn(&IdentityEntry) -> &[N],
+) -> HashMap<N, String> {
+    let mut listed: HashMap<&N, &str> = HashMap::new();
+    for entry in known(snapshot).0 {
+        // An entry without a UID is over, and holds nothing.
+        if let Some(uid) = entry.uid.as_deref() {
+            listed.extend(in_force(entry).iter().map(|name| (name, uid)));
+        }
+    }
+    let mut holders: HashMap<N, String> = HashMap::new();
+    // Oldest first, and so the first to name it has it, unless the document in force knows another who still does.
+    for claimant in claimants {
+        for name in names(claimant) {
+            let is_listed = listed.get(&name).copied() == Some(claimant.uid.as_str());
+            if is_listed || !holders.contains_key(&name) {
+                holders.insert(name, claimant.uid.clone());
+            }
+        }
+    }
+    holders
+}
+
+/// Those of `names` that stand for an identity.
+fn own<N: Eq + Hash>(holders: &HashMap<N, String>, names: Vec<N>, claimant: &Claimant<'_>) -> Vec<N> {
+    let is_own = |name: &N| holders.get(name).is_some_and(|holder| *holder == claimant.uid);
+    names.into_iter().filter(is_own).collect()
+}
+
+/// The ServiceAccounts that an identity names, which are of its own namespace.
+fn service_accounts(claimant: &Claimant<'_>) -> Vec<ServiceAccountName> {
+    let Some(identity) = admitted(claimant) else {
+        return Vec::new();
+    };
+    let named = identity.spec.service_accounts.iter().flatten();
+    let mut accounts: Vec<_> = named
+        .map(|account| ServiceAccountName {
+            namespace: identity.namespace().unwrap_or_default(),
+            name: account.name.clone(),
+        })
+        .collect();
+    accounts.sort();
+    accounts.dedup();
+    accounts
+}
+
+/// The subjects that an identity of the Registry's own namespace names.
+fn oidc_subjects(claimant: &Claimant<'_>) -> Vec<OidcSubject> {
+    let Some(identity) = at_home(claimant) else {
+        return Vec::new();
+    };
+    let named = identity.spec.oidc_subjects.iter().flatten();
+    let mut subjects: Vec<_> = named
+        .map(|subject| OidcSubject {
+            issuer: subject.issuer.clone(),
+            subject: subject.subject.clone(),
+        })
+        .collect();
+    subjects.sort();
+    subjects.dedup();
+    subjects
+}
+
+/// The names in certificates that an identity of the Registry's own namespace names.
+fn certificate_subjects(claimant: &Claimant<'_>) -> Vec<CertificateSubject> {
+    let Some(identity) = at_home(claimant) else {
+        return Vec::new();
+    };
+    let named = identity.spec.certificate_subjects.iter().flatten();
+    let mut subjects: Vec<_> = named
+        // The schema sees to it that exactly one is given.
+        .filter_map(
+            |subject| match (&subject.common_name, &subject.dns_name, &subject.uri) {
+                (Some(name), None, None) => Some(CertificateSubject::CommonName(name.clone())),
+                (None, Some(name), None) => Some(CertificateSubject::DnsName(name.clone())),
+                (None, None, Some(uri)) => Some(CertificateSubject::Uri(uri.clone())),
+                _ => None,
+            },
+        )
+        .collect();
+    subjects.sort();
+    subjects.dedup();
+    subjects
+}
+
+fn admitted<'a>(claimant: &Claimant<'a>) -> Option<&'a RegistryIdentity> {
+    claimant.is_admitted().then_some(claimant.identity)
+}
+
+fn at_home<'a>(claimant: &Claimant<'a>) -> Option<&'a RegistryIdentity> {
+    claimant.is_home().then_some(claimant.identity)
+}

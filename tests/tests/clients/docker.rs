@@ -1,0 +1,135 @@
+//! The Docker Engine and its client.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use e2e::image::tar;
+use e2e::objects::new_password;
+use e2e::program::{Person, fail, run, succeed};
+use e2e::{registry as registries, with_namespace};
+use serde_json::{Value, json};
+
+use crate::{PASSWORD, WRONG, set_up, set_up_with};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_signs_in_pushes_and_pulls() -> Result<()> {
+    with_namespace("docker", async |cluster| {
+        let address = set_up(&cluster).await?;
+        let alice = Person::new()?;
+        let archive = alice.home().join("rootfs.tar");
+        fs::write(&archive, tar("file", cluster.namespace.as_bytes()))?;
+        let local = format!("{}:local", cluster.namespace);
+        succeed(alice.docker(&["import", &archive.display().to_string(), &local])?).await?;
+
+        let refused = fail(alice.docker(&["login", "--username", "alice", "--password", WRONG, &address])?).await?;
+        ensure!(
+            refused.contains("unauthorized") || refused.contains("denied") || refused.contains("401"),
+            "{refused}"
+        );
+        succeed(alice.docker(&["login", "--username", "alice", "--password", PASSWORD, &address])?).await?;
+
+        for repository in ["team-a/app", "team-a/deep/down/app", "public/app"] {
+            let remote = format!("{address}/{repository}:v1");
+            succeed(alice.docker(&["tag", &local, &remote])?).await?;
+            let pushed = succeed(alice.docker(&["push", &remote])?).await?;
+            let digest = digest_in(&pushed)?;
+            let by_digest = format!("{address}/{repository}@{digest}");
+            succeed(alice.docker(&["rmi", &remote])?).await?;
+            for reference in [&remote, &by_digest] {
+                let pulled = succeed(alice.docker(&["pull", reference])?).await?;
+                ensure!(
+                    pulled.contains(&digest),
+                    "pulling {reference} gave something else: {pulled}"
+                );
+            }
+        }
+
+        let elsewhere = format!("{address}/team-b/app:v1");
+        succeed(alice.docker(&["tag", &local, &elsewhere])?).await?;
+        let refused = fail(alice.docker(&["push", &elsewhere])?).await?;
+        ensure!(
+            refused.contains("denied") && refused.contains("team-b/app"),
+            "{refused}"
+        );
+
+        // Somebody who never signed in: the same client may pull what is public, and nothing else.
+        let stranger = Person::new()?;
+        let public = format!("{address}/public/app:v1");
+        succeed(stranger.docker(&["rmi", "--force", &public])?).await?;
+        succeed(stranger.docker(&["pull", &public])?).await?;
+        fail(stranger.docker(&["pull", &format!("{address}/team-a/app:v1")])?).await?;
+        fail(stranger.docker(&["push", &public])?).await?;
+        succeed(alice.docker(&["push", &public])?).await?;
+
+        let images =
+            succeed(alice.docker(&["images", "--quiet", "--filter", &format!("reference={address}/*/*")])?).await?;
+        ensure!(!images.is_empty(), "there are no images to remove");
+        let all = succeed(alice.docker(&["images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])?).await?;
+        for id in all
+            .lines()
+            .filter(|line| line.contains(&address) || line.contains(&local))
+            .filter_map(|line| line.split(' ').nth(1))
+        {
+            // One ID may have several names, and goes with the first.
+            run(alice.docker(&["rmi", "--force", id])?).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The digest that docker tells after a push.
+fn digest_in(said: &str) -> Result<String> {
+    let found = said
+        .split_whitespace()
+        .find(|word| word.starts_with("sha256:") && word.len() == 71);
+    found.map(Into::into).with_context(|| format!("no digest in: {said}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_keeps_a_refresh_token_instead_of_the_password() -> Result<()> {
+    with_namespace("refresh", async |cluster| {
+        let address = set_up_with(&cluster, json!({ "refreshTokenLifetime": "1h" })).await?;
+        let alice = Person::new()?;
+        let image = format!("{address}/team-a/app:v1");
+        let archive = alice.home().join("rootfs.tar");
+        fs::write(&archive, tar("file", cluster.namespace.as_bytes()))?;
+        succeed(alice.docker(&["import", &archive.display().to_string(), &image])?).await?;
+        let login = |password| alice.docker(&["login", "--username", "alice", "--password", password, &address]);
+        succeed(login(PASSWORD)?).await?;
+
+        let kept: Value = serde_json::from_slice(&fs::read(alice.home().join("config.json"))?)?;
+        let entry = &kept["auths"][&address];
+        let account = STANDARD.decode(entry["auth"].as_str().context("docker keeps no account")?)?;
+        ensure!(
+            account == b"alice:",
+            "a password is kept: {}",
+            String::from_utf8_lossy(&account)
+        );
+        let token = entry["identitytoken"]
+            .as_str()
+            .context("docker keeps no refresh token")?;
+        ensure!(!token.contains(PASSWORD), "{token}");
+
+        succeed(alice.docker(&["push", &image])?).await?;
+        succeed(alice.docker(&["rmi", &image])?).await?;
+        succeed(alice.docker(&["pull", &image])?).await?;
+
+        // It ends with the password that it was given for.
+        cluster
+            .patch("Secret", "alice-password", new_password("another one"))
+            .await?;
+        let target = registries::Target {
+            address: address.parse()?,
+        };
+        target.wait_for_login("alice", PASSWORD, 401).await?;
+        fail(alice.docker(&["push", &image])?).await?;
+        succeed(login("another one")?).await?;
+        succeed(alice.docker(&["push", &image])?).await?;
+        run(alice.docker(&["rmi", "--force", &image])?).await?;
+        Ok(())
+    })
+    .await
+}
