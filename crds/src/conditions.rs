@@ -86,6 +86,8 @@ pub mod reasons {
     pub const INVALID_HTPASSWD: &str = "InvalidHtpasswd";
     /// The authorities of clients' certificates cannot be read.
     pub const INVALID_AUTHORITIES: &str = "InvalidAuthorities";
+    /// The keys of a token server cannot be read.
+    pub const INVALID_KEYS: &str = "InvalidKeys";
     /// Another identity is known by this name in certificates.
     pub const CERTIFICATE_CONFLICT: &str = "CertificateConflict";
     /// Another identity stands for this subject of an issuer.

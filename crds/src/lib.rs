@@ -33,8 +33,8 @@ pub use registry::{
     EmptyDirStorage, Endpoints, Expose, IdentityAdmission, Limits, Manifests, MissingReferences, Monitoring,
     NamespaceSelection, NamespaceSelector, OidcIssuer, PersistentVolumeClaimStorage, Pod, PolicyAdmission, Registry,
     RegistrySpec, RegistryStatus, RequiredClaim, Resources, Retention, SecretFileReference, SecretReference,
-    ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, SignatureAlgorithm, Storage, Tls, Traces,
-    TrustedProxies, UploadLimits,
+    ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, SignatureAlgorithm, Storage, Tls,
+    TokenServer, Traces, TrustedProxies, UploadLimits,
 };
 pub use registry_identity::{
     CertificateSubject, GeneratedPassword, Password, PullSecret, RegistryIdentity, RegistryIdentitySpec,

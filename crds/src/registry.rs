@@ -5,6 +5,7 @@ mod auth;
 mod limits;
 mod monitoring;
 mod oidc;
+mod token_server;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub use auth::{
 pub use limits::{Limits, UploadLimits};
 pub use monitoring::{AuditStream, Monitoring, Traces};
 pub use oidc::{OidcIssuer, RequiredClaim, SignatureAlgorithm};
+pub use token_server::TokenServer;
 
 /// A container registry: the operator runs one for each of these objects.
 ///

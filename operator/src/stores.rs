@@ -103,6 +103,12 @@ pub(crate) fn authorities_secret(registry: &Registry) -> Option<&SecretFileRefer
     Some(&settings.authorities_secret_ref)
 }
 
+/// The Secret with the keys of the token server.
+pub(crate) fn token_server_secret(registry: &Registry) -> Option<&SecretFileReference> {
+    let server = registry.spec.auth.as_ref()?.token_server.as_ref()?;
+    Some(&server.keys_secret_ref)
+}
+
 /// The Secrets with the authorities of issuers of OpenID Connect tokens, by the name of the issuer.
 pub(crate) fn issuer_authorities(registry: &Registry) -> impl Iterator<Item = (&str, &SecretFileReference)> {
     let issuers = registry.spec.auth.iter().flat_map(|auth| auth.oidc.iter().flatten());
@@ -113,6 +119,7 @@ pub(crate) fn issuer_authorities(registry: &Registry) -> impl Iterator<Item = (&
 fn reads(registry: &Registry, name: &str) -> bool {
     user_file(registry).is_some_and(|file| file.name == name)
         || authorities_secret(registry).is_some_and(|reference| reference.name == name)
+        || token_server_secret(registry).is_some_and(|reference| reference.name == name)
         || issuer_authorities(registry).any(|(_, reference)| reference.name == name)
 }
 

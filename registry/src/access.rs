@@ -18,7 +18,7 @@ pub use state::{Current, InForce, Refused, Status};
 
 use crate::authenticate::Principal;
 use crate::cors::Cors;
-use crate::token::{ForeignKeys, Key, Keys, ServiceAccountIssuer};
+use crate::token::{ForeignKeys, Key, Keys, ServiceAccountIssuer, TrustedServer};
 
 /// An access document that passed every check, with its token keys ready for use. It never changes.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub struct Snapshot {
     keys: Keys,
     cors: Option<Cors>,
     service_accounts: Option<ServiceAccountIssuer>,
+    token_server: Option<TrustedServer>,
     /// The keys of issuers that stand in the document, by the issuer.
     issuer_keys: HashMap<String, ForeignKeys>,
 }
@@ -43,11 +44,18 @@ impl Snapshot {
             Keys::new(&access.content.token, own_key).map_err(|problem| DocumentError::Invalid(vec![problem]))?;
         let cors = access.content.cors.as_ref().map(Cors::new).transpose();
         let cors = cors.map_err(|error| DocumentError::Invalid(vec![Problem::new("cors", error)]))?;
+        let content = &access.content;
+        let token_server = content.token_server.as_ref();
+        let token_server = token_server.map(|server| TrustedServer::new(server, &content.service));
+        let token_server = token_server
+            .transpose()
+            .map_err(|problem| DocumentError::Invalid(vec![problem]))?;
         let digest = index.digest.clone().unwrap_or_else(|| digest_of(&access.content));
         Ok(Self {
             revision: index.revision,
             digest,
             service_accounts: access.content.service_accounts.as_ref().map(ServiceAccountIssuer::new),
+            token_server,
             issuer_keys: inline_keys(&access)?,
             access,
             keys,
@@ -73,6 +81,11 @@ impl Snapshot {
     /// Whose tokens of ServiceAccounts are accepted.
     pub(crate) fn service_accounts(&self) -> Option<&ServiceAccountIssuer> {
         self.service_accounts.as_ref()
+    }
+
+    /// Whose tokens open the registry beside its own.
+    pub(crate) fn token_server(&self) -> Option<&TrustedServer> {
+        self.token_server.as_ref()
     }
 
     /// The keys of an issuer of OpenID Connect tokens, where they stand in the document.

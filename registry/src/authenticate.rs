@@ -20,7 +20,8 @@ use crate::metrics::{Authentication, Metrics};
 use crate::password::Passwords;
 use crate::throttle::Throttle;
 use crate::token::{
-    Claims, OidcTokens, ServiceAccountIssuer, ServiceAccounts, TokenError, Tokens, claimed_issuer, refresh,
+    AccessClaim, Claims, OidcTokens, ServerTokens, ServiceAccountIssuer, ServiceAccounts, TokenError, Tokens,
+    TrustedServer, claimed_issuer, refresh,
 };
 
 /// How long a request waits for an access document that its token was made under and that is not here yet.
@@ -112,6 +113,8 @@ pub enum Proof {
     Proxy,
     /// By a token, which also bounds what may be done.
     Token(Arc<Claims>),
+    /// By a token of the token server, which opens this at most.
+    TokenServer(Arc<[AccessClaim]>),
 }
 
 /// The credentials are not accepted.
@@ -183,6 +186,8 @@ pub struct Authenticator {
     pub service_accounts: ServiceAccounts,
     /// Verifies OpenID Connect tokens.
     pub oidc: OidcTokens,
+    /// Verifies tokens of the token server.
+    pub server_tokens: ServerTokens,
     /// Counts.
     pub metrics: Metrics,
 }
@@ -214,9 +219,9 @@ impl Authenticator {
                         Err(rejection) => (Err(rejection), Authentication::BadCertificate),
                     },
                 },
-                Some(username) => match proxied(snapshot, username) {
-                    Ok(principal) => (Ok(principal), Authentication::Proxy),
-                    Err(rejection) => (Err(rejection), Authentication::BadProxy),
+                Some(username) => match named(snapshot, username, Proof::Proxy) {
+                    Some(principal) => (Ok(principal), Authentication::Proxy),
+                    None => (Err(Rejection::NotInForce), Authentication::BadProxy),
                 },
             },
             Credentials::Unreadable => (Err(Rejection::Unreadable), Authentication::Unreadable),
@@ -228,9 +233,13 @@ impl Authenticator {
                 Ok(principal) => (Ok(principal), Authentication::Refresh),
                 Err(error) => (Err(error.into()), Authentication::BadRefresh),
             },
-            Credentials::Bearer(token) => match Issuer::of(snapshot, token) {
-                Some(issuer) => self.foreign(snapshot, issuer, token, "").await,
-                None => match self.token(snapshot, token).await {
+            Credentials::Bearer(token) => match (token_server(snapshot, token), Issuer::of(snapshot, token)) {
+                (Some(server), _) => match self.delegated(snapshot, server, token) {
+                    Ok(principal) => (Ok(principal), Authentication::TokenServer),
+                    Err(error) => (Err(error.into()), Authentication::BadTokenServer),
+                },
+                (None, Some(issuer)) => self.foreign(snapshot, issuer, token, "").await,
+                (None, None) => match self.token(snapshot, token).await {
                     Ok(principal) => (Ok(principal), Authentication::Token),
                     Err(error) => (Err(error.into()), Authentication::BadToken),
                 },
@@ -317,6 +326,18 @@ impl Authenticator {
             ..Vouched::default()
         };
         Ok(bearer(&holder, vouched, proof))
+    }
+
+    fn delegated(&self, snapshot: &Snapshot, server: &TrustedServer, token: &str) -> Result<Principal, TokenError> {
+        let shown = self.server_tokens.verify(server, token, now())?;
+        let proof = Proof::TokenServer(shown.access);
+        match shown.username {
+            Some(username) => named(snapshot, &username, proof).ok_or(TokenError::Revoked),
+            None => Ok(Principal {
+                proof,
+                ..Principal::ANONYMOUS
+            }),
+        }
     }
 
     async fn password(
@@ -481,22 +502,30 @@ fn bearer(holder: &TokenHolder<'_>, vouched: Vouched, proof: Proof) -> Principal
     }
 }
 
-/// Whom a trusted proxy names. The access document need not list them, but whom it lists must be in force.
-fn proxied(snapshot: &Snapshot, username: &str) -> Result<Principal, Rejection> {
+/// Whom a trusted proxy or token server names. The access document need not list them, but whom it lists must be in force; `None` is
+/// somebody who is not.
+fn named(snapshot: &Snapshot, username: &str, proof: Proof) -> Option<Principal> {
     let vouched = match snapshot.access().identity(username) {
         Some(identity) if identity.is_in_force(Timestamp::now()) => None,
-        Some(_) => return Err(Rejection::NotInForce),
+        Some(_) => return None,
         None => Some(Arc::new(Vouched {
             identity: Some(IdentityEntry::guest(username)),
             ..Vouched::default()
         })),
     };
-    Ok(Principal {
+    Some(Principal {
         username: Some(username.to_owned()),
-        proof: Proof::Proxy,
+        proof,
         vouched,
         certificate: None,
     })
+}
+
+/// The token server of the document, where a token says that it is from there. Such a token is good as a Bearer alone: as a password it
+/// would be exchanged for one that is not bounded as it is.
+fn token_server<'s>(snapshot: &'s Snapshot, token: &str) -> Option<&'s TrustedServer> {
+    let server = snapshot.token_server()?;
+    (claimed_issuer(token)? == server.issuer()).then_some(server)
 }
 
 /// The present, in seconds since 1970.

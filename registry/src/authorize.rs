@@ -21,7 +21,7 @@ use crate::route::{
     Route, Session, StartUpload,
 };
 use crate::store::Owner;
-use crate::token::{Grant, uid};
+use crate::token::{self, AccessClaim, Grant, uid};
 use facts::Facts;
 
 /// A request that may be carried out, with what it was decided by.
@@ -265,12 +265,18 @@ impl Context {
             | Proof::Proxy
             | Proof::Certificate
             | Proof::Issuer { .. } => true,
-            Proof::Token(claims) => match (Grant::of(action), repository) {
-                (Some(grant), Some(repository)) => claims.opens(repository, grant),
-                (None, _) => claims.opens_catalog(),
-                (Some(_), None) => false,
-            },
+            Proof::Token(claims) => opens_action(&claims.access, action, repository),
+            Proof::TokenServer(access) => opens_action(access, action, repository),
         }
+    }
+}
+
+/// Whether what a token opens has `action` in it.
+fn opens_action(access: &[AccessClaim], action: Action, repository: Option<&str>) -> bool {
+    match (Grant::of(action), repository) {
+        (Some(grant), Some(repository)) => token::opens(access, repository, grant),
+        (None, _) => token::opens_catalog(access),
+        (Some(_), None) => false,
     }
 }
 

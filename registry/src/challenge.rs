@@ -38,16 +38,11 @@ pub fn challenge(
     if content.challenge == Challenge::Basic {
         return Ok(basic(content));
     }
-    let base = match (&content.external_url, base) {
-        (Some(url), _) => url.trim_end_matches('/'),
-        (None, Some(base)) => base,
-        (None, None) => return Err(NoHost),
+    let (realm, service) = match &content.token_server {
+        Some(server) => (server.realm.clone(), server.service(&content.service)),
+        None => (own_realm(content, base)?, content.service.as_str()),
     };
-    let mut value = format!(
-        "Bearer realm={},service={}",
-        quoted(&format!("{base}/token")),
-        quoted(&content.service)
-    );
+    let mut value = format!("Bearer realm={},service={}", quoted(&realm), quoted(service));
     if let Some(scope) = scope(route) {
         value.push_str(",scope=");
         value.push_str(&quoted(&scope));
@@ -59,6 +54,16 @@ pub fn challenge(
     }
     // Every control character was dropped from what was quoted.
     HeaderValue::from_bytes(value.as_bytes()).map_err(|_| NoHost)
+}
+
+/// The registry's own token endpoint.
+fn own_realm(content: &AccessContent, base: Option<&str>) -> Result<String, NoHost> {
+    let base = match (&content.external_url, base) {
+        (Some(url), _) => url.trim_end_matches('/'),
+        (None, Some(base)) => base,
+        (None, None) => return Err(NoHost),
+    };
+    Ok(format!("{base}/token"))
 }
 
 /// A challenge that asks for a password: `Basic realm="…"`, and nothing else, as the plainest clients expect it.

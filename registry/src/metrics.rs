@@ -75,6 +75,10 @@ pub enum Authentication {
     Token,
     /// A token that is not accepted.
     BadToken,
+    /// A token of the token server.
+    TokenServer,
+    /// A token of the token server that is not accepted.
+    BadTokenServer,
     /// A refresh token.
     Refresh,
     /// A refresh token that is not accepted.

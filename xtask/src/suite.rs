@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use node::{Neighbours, Node, Options, Progress, Tools, install_regctl};
+use node::{Neighbours, Node, Options, Progress, Tools, install_regctl, install_token_server};
 
 use crate::build::{self, Program};
 use crate::cluster::{self, Settings};
@@ -247,8 +247,10 @@ impl Suite {
             Part::E2e => {
                 let node = self.node.as_ref().context("there is no test cluster")?;
                 let regctl = install_regctl(&self.progress)?;
+                let token_server = install_token_server(&self.progress)?;
                 let clients = tests::Clients {
                     regctl: &regctl,
+                    token_server: &token_server,
                     plugin: build::find(&self.programs, "kubectl-wharfinger")?,
                 };
                 return tests::end_to_end(

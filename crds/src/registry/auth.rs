@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::OidcIssuer;
+use super::{OidcIssuer, TokenServer};
 
 /// How clients sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
@@ -47,6 +47,9 @@ pub struct Auth {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     pub oidc: Option<Vec<OidcIssuer>>,
+    /// A server that clients get tokens from, in place of this registry; passwords and other tokens are accepted as ever. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_server: Option<TokenServer>,
     /// Certificates of clients. Needs `tls`. Default: clients are asked for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificates: Option<ClientCertificates>,
@@ -91,7 +94,7 @@ pub enum ClientCertificateMode {
     Required,
 }
 
-/// Names a Secret in the object's own namespace that holds a file: a user file, or the certificates of authorities.
+/// Names a Secret in the object's own namespace that holds a file: a user file, the certificates of authorities, or the keys of a token server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretFileReference {
@@ -101,7 +104,7 @@ pub struct SecretFileReference {
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     )]
     pub name: String,
-    /// Key within the Secret. Default `htpasswd` for a user file, `ca.crt` for authorities.
+    /// Key within the Secret. Default `htpasswd` for a user file, `ca.crt` for authorities, `tls.crt` for keys of a token server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: Option<String>,

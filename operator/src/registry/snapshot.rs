@@ -1,11 +1,12 @@
 //! All reads of a pass over a Registry: from the stores where they serve, live where only the newest will do.
 
 mod sources;
+mod trust;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crds::{AccessPolicy, Registry, RegistryIdentity, SecretFileReference, labels, reasons, secret_types};
+use crds::{AccessPolicy, Registry, RegistryIdentity, labels, reasons, secret_types};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
 use kube::api::{DynamicObject, ListParams};
@@ -26,8 +27,14 @@ use crate::registry::admission::Namespaces;
 use crate::shards;
 use crate::state::{LiveState, Outside, SecretVersion};
 use crate::state_shards::List;
-use crate::stores::{authorities_secret, issuer_authorities, registries_of, registry_of, user_file};
+use crate::stores::{
+    authorities_secret, issuer_authorities, registries_of, registry_of, token_server_secret, user_file,
+};
 pub(super) use sources::{Rotation, Source, secrets_of};
+pub(super) use trust::TrustFile;
+
+/// The key of authorities in their Secret, where none is named.
+const AUTHORITIES: &str = "ca.crt";
 
 /// Everything that a pass knows.
 pub(super) struct Snapshot {
@@ -59,9 +66,12 @@ pub(super) struct Snapshot {
     pub(super) claim: Claim,
     pub(super) certificate: CertificateSource,
     pub(super) users: UserFile,
-    pub(super) authorities: Authorities,
+    /// The authorities of clients' certificates.
+    pub(super) authorities: TrustFile,
+    /// The keys of the token server.
+    pub(super) token_server_keys: TrustFile,
     /// The authorities of issuers of OpenID Connect tokens, by the name of the issuer.
-    pub(super) issuer_authorities: BTreeMap<String, Authorities>,
+    pub(super) issuer_authorities: BTreeMap<String, TrustFile>,
     /// Who issues tokens of ServiceAccounts, where that is known.
     pub(super) cluster_issuer: Option<Arc<ClusterIssuer>>,
     pub(super) now: Timestamp,
@@ -88,7 +98,8 @@ impl Snapshot {
             claim: Claim::NotNeeded,
             certificate: CertificateSource::NotNeeded,
             users: UserFile::NotNeeded,
-            authorities: Authorities::NotNeeded,
+            authorities: TrustFile::NotNeeded,
+            token_server_keys: TrustFile::NotNeeded,
             issuer_authorities: BTreeMap::new(),
             cluster_issuer: None,
             now,
@@ -120,27 +131,6 @@ impl UserFile {
     /// Whether the Secret itself is what is missing, so that no watch may tell of its coming.
     pub(super) fn is_unresolved(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::NotMarked { .. })
-    }
-}
-
-/// Authorities that certificates are believed by: clients', or an issuer's.
-pub(super) enum Authorities {
-    /// There are none to be read.
-    NotNeeded,
-    /// Their Secret does not exist.
-    Missing,
-    /// It is of another type, and its owner has not agreed.
-    NotMarked,
-    /// There are none in it.
-    Unusable(Verdict),
-    /// They were read: PEM.
-    Read(String),
-}
-
-impl Authorities {
-    /// Whether the Secret itself is what is missing, so that no watch may tell of its coming.
-    pub(super) fn is_unresolved(&self) -> bool {
-        matches!(self, Self::Missing | Self::NotMarked)
     }
 }
 
@@ -270,12 +260,16 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
     let certificate = certificate(&registry, &secrets).await?;
     let users = users(&registry, &secrets).await?;
     let authorities = match authorities_secret(&registry) {
-        Some(reference) => read_authorities(reference, &secrets).await?,
-        None => Authorities::NotNeeded,
+        Some(reference) => trust::read(reference, AUTHORITIES, &secrets).await?,
+        None => TrustFile::NotNeeded,
+    };
+    let token_server_keys = match token_server_secret(&registry) {
+        Some(reference) => trust::read(reference, "tls.crt", &secrets).await?,
+        None => TrustFile::NotNeeded,
     };
     let mut of_issuers = BTreeMap::new();
     for (issuer, reference) in issuer_authorities(&registry) {
-        of_issuers.insert(issuer.to_owned(), read_authorities(reference, &secrets).await?);
+        of_issuers.insert(issuer.to_owned(), trust::read(reference, AUTHORITIES, &secrets).await?);
     }
     let highest_reported = context.proofs.highest(&reference);
     Ok(Snapshot {
@@ -298,6 +292,7 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         certificate,
         users,
         authorities,
+        token_server_keys,
         issuer_authorities: of_issuers,
         cluster_issuer: context.cluster_issuer.get(),
     })
@@ -330,23 +325,6 @@ async fn users(registry: &Registry, secrets: &Api<Secret>) -> Result<UserFile, a
         Ok(file) => UserFile::Read { secret, file },
         Err(why) => UserFile::Unusable { why },
     })
-}
-
-async fn read_authorities(reference: &SecretFileReference, secrets: &Api<Secret>) -> Result<Authorities, api::Error> {
-    let name = &reference.name;
-    let found = api::find(format!("read Secret `{name}`"), secrets.get_opt(name)).await?;
-    let Some(found) = found else {
-        return Ok(Authorities::Missing);
-    };
-    if found.type_.as_deref() != Some(secret_types::TLS) && !is_marked(&found) {
-        return Ok(Authorities::NotMarked);
-    }
-    let text = value_of(found, reference.key.as_deref().unwrap_or("ca.crt"));
-    let text = text.and_then(|text| {
-        let is_no_text = |_| Verdict::no(reasons::INVALID_AUTHORITIES, "it is no PEM");
-        std::str::from_utf8(&text).map(str::to_owned).map_err(is_no_text)
-    });
-    Ok(text.map_or_else(Authorities::Unusable, Authorities::Read))
 }
 
 /// Reads the certificate. Neither it nor its key is kept.

@@ -8,6 +8,8 @@ mod passwords;
 mod policies;
 mod server;
 mod settings;
+mod token_server;
+mod trust;
 mod users;
 
 #[cfg(test)]
@@ -21,7 +23,7 @@ use crds::{Registry, Retention, ServiceAccountMode, ServiceType, reasons};
 use kube::ResourceExt;
 use registry_config::{
     AccessContent, ClientCertificates, IdentityEntry, MAX_PACKED_BYTES, OidcIssuer, PackError, PolicyEntry,
-    ServiceAccountTokens, Slot, digest_of, pack,
+    ServiceAccountTokens, Slot, TokenServer, digest_of, pack,
 };
 
 use crate::hashing::HashJob;
@@ -29,7 +31,7 @@ use crate::names;
 use crate::outcome::Verdict;
 use crate::registry::admission;
 use crate::registry::elsewhere;
-use crate::registry::snapshot::{Authorities, CertificateSource, LiveIndex, Snapshot};
+use crate::registry::snapshot::{CertificateSource, LiveIndex, Snapshot, TrustFile};
 use crate::settings::Settings;
 use crate::state::{LiveState, State};
 pub(super) use identities::Identity;
@@ -171,9 +173,14 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let (client_certificates, authorities) = authorities::judge(snapshot);
     let reloadable = Reloadable::of(registry);
     let issuers = issuers::judge(snapshot);
+    let service = service(registry);
+    let service_accounts = service_accounts(snapshot, &reloadable, &service);
+    let token_server = token_server::judge(snapshot, &issuers.listed, service_accounts.as_ref());
     let trusted = Trusted {
         client_certificates,
         issuers: issuers.listed,
+        service_accounts,
+        token_server: token_server.listed,
     };
     let laid_out = |identities: &_, users: &_, policies: &_| {
         (
@@ -197,7 +204,7 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         Some(why) => Manage::Nothing { why },
         None => Manage::Everything { state: next },
     };
-    let accepted = reloadable.accepted.and(issuers.accepted);
+    let accepted = reloadable.accepted.and(issuers.accepted).and(token_server.accepted);
     let workload = accepted.and_then(|()| workload(registry, settings));
     Plan {
         waits_for_certificate: workload
@@ -210,9 +217,11 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
         secret_missing: snapshot.certificate.is_unresolved()
             || snapshot.users.is_unresolved()
             || snapshot.authorities.is_unresolved()
-            || snapshot.issuer_authorities.values().any(Authorities::is_unresolved),
+            || snapshot.token_server_keys.is_unresolved()
+            || snapshot.issuer_authorities.values().any(TrustFile::is_unresolved),
         references: authorities
             .and(issuers.resolved)
+            .and(token_server.resolved)
             .and(users.resolved)
             .and(selectors(registry)),
         identities,
@@ -275,6 +284,17 @@ pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool 
 struct Trusted {
     client_certificates: Option<ClientCertificates>,
     issuers: Vec<OidcIssuer>,
+    service_accounts: Option<ServiceAccountTokens>,
+    token_server: Option<TokenServer>,
+}
+
+/// What tokens for a Registry are for.
+fn service(registry: &Registry) -> String {
+    format!(
+        "wharfinger.dev/{}/{}",
+        registry.namespace().unwrap_or_default(),
+        registry.name_any()
+    )
 }
 
 fn content(
@@ -288,11 +308,6 @@ fn content(
 ) -> AccessContent {
     let registry = &snapshot.registry;
     let spec = &registry.spec;
-    let service = format!(
-        "wharfinger.dev/{}/{}",
-        registry.namespace().unwrap_or_default(),
-        registry.name_any()
-    );
     let mut listed: Vec<IdentityEntry> = identities
         .values()
         .filter_map(|identity| match &identity.entry {
@@ -310,8 +325,9 @@ fn content(
     AccessContent {
         client_certificates: trusted.client_certificates.clone(),
         oidc: trusted.issuers.clone(),
-        service_accounts: service_accounts(snapshot, reloadable, &service),
-        service,
+        service_accounts: trusted.service_accounts.clone(),
+        token_server: trusted.token_server.clone(),
+        service: service(registry),
         issuer: registry.uid().unwrap_or_default(),
         external_url: spec.external_url.clone(),
         cors: reloadable.cors.clone(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{self, DocumentError, MAX_REVISION};
 use crate::{
     CertificateSubject, Challenge, ClientCertificates, Cors, DurationText, OidcIssuer, OidcSubject, PasswordHash,
-    Problem, ServiceAccountTokens, Shards, SizeText,
+    Problem, ServiceAccountTokens, Shards, SizeText, TokenServer,
 };
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
@@ -109,6 +109,9 @@ pub struct AccessContent {
     /// Issuers whose OpenID Connect tokens are accepted. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub oidc: Vec<OidcIssuer>,
+    /// A server that clients get tokens from, in place of this registry. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_server: Option<TokenServer>,
     /// Who may sign in. Usernames are unique.
     #[serde(default)]
     pub identities: Vec<IdentityEntry>,

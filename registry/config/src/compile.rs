@@ -98,6 +98,7 @@ impl Access {
             &mut problems,
         );
         let oidc = compile_issuers(&content, &mut problems);
+        check_token_server(&content, &mut problems);
         let client_verifier = content
             .client_certificates
             .as_ref()
@@ -309,6 +310,21 @@ fn compile_issuers(content: &AccessContent, problems: &mut Vec<Problem>) -> Vec<
         }
     }
     providers
+}
+
+/// Checks the token server, alone and among others whose tokens are accepted.
+fn check_token_server(content: &AccessContent, problems: &mut Vec<Problem>) {
+    let Some(server) = &content.token_server else { return };
+    problems.extend(server.problems().into_iter().map(|problem| Problem {
+        path: format!("tokenServer.{}", problem.path),
+        ..problem
+    }));
+    let cluster = content.service_accounts.as_ref().map(|tokens| &tokens.issuer);
+    let mut others = content.oidc.iter().map(|issuer| &issuer.issuer).chain(cluster);
+    if content.issuer == server.issuer || others.any(|issuer| *issuer == server.issuer) {
+        let message = "tokens of this issuer are accepted already, as those of OpenID Connect, of the cluster's ServiceAccounts or of the registry itself";
+        problems.push(Problem::new("tokenServer.issuer", message));
+    }
 }
 
 fn compile_policies(entries: &[PolicyEntry], problems: &mut Vec<Problem>) -> PolicySet {

@@ -8,6 +8,7 @@
 //! This crate owns the format, its versions and its checks. It reads no file and knows no Kubernetes.
 
 mod access;
+mod audience;
 mod certificate;
 mod challenge;
 mod client_certificates;
@@ -27,6 +28,7 @@ mod shards;
 mod size;
 mod slots;
 mod token_holder;
+mod token_server;
 
 pub use access::{
     AccessContent, AccessIndex, BlobSettings, Deletion, IdentityEntry, ManifestSettings, MissingReferences,
@@ -53,3 +55,4 @@ pub use shards::{Layout, MAX_PACKED_BYTES, MAX_SHARD_BYTES, MAX_SHARDS, SHARD_KE
 pub use size::{InvalidSize, SizeText};
 pub use slots::{CONTENT_KEY, INDEX_KEY, PackError, Packed, digest_of, index_from_secret, pack, parse_index};
 pub use token_holder::TokenHolder;
+pub use token_server::{TokenServer, TokenServerKeys};

@@ -28,7 +28,7 @@ use crate::service::Service;
 use crate::store::{FilesystemStore, Measured, Store};
 use crate::throttle::Throttle;
 use crate::tls::{Certificates, Tls};
-use crate::token::{Key, OidcTokens, ServiceAccounts, Tokens};
+use crate::token::{Key, OidcTokens, ServerTokens, ServiceAccounts, Tokens};
 use crate::traces::Traces;
 
 /// Stack of each thread: an expression may nest as deep as its checks allow.
@@ -142,6 +142,7 @@ async fn serve(
         tokens: Tokens::default(),
         service_accounts: ServiceAccounts::default(),
         oidc: OidcTokens::new(IssuerKeys::new(metrics.clone())),
+        server_tokens: ServerTokens::default(),
         metrics,
     };
     let readings = config.limits.requests_per_identity.get() as usize;

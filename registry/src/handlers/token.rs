@@ -121,7 +121,7 @@ pub(crate) fn issue(
         Proof::Refresh { credential, ends } => Some((credential.as_str(), Some(*ends))),
         Proof::Issuer { credential, expires } => Some((*credential, Some(*expires))),
         // A proxy sends its word with each request, and a connection keeps its certificate; nobody needs a token for that.
-        Proof::Nothing | Proof::Certificate | Proof::Proxy | Proof::Token(_) => None,
+        Proof::Nothing | Proof::Certificate | Proof::Proxy | Proof::Token(_) | Proof::TokenServer(_) => None,
     };
     let holder = shown
         .zip(context.identity())

@@ -114,6 +114,7 @@ impl Record {
             Proof::Proxy => "proxy",
             Proof::Issuer { credential, .. } => credential,
             Proof::Token(_) => "token",
+            Proof::TokenServer(_) => "token-server",
         };
     }
 

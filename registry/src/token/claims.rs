@@ -57,22 +57,21 @@ impl Claims {
     pub fn is_from_elsewhere(&self) -> bool {
         self.account.is_some() || self.oidc.is_some()
     }
+}
 
-    /// Whether the token opens `repository` for what `grant` stands for.
-    pub fn opens(&self, repository: &str, grant: Grant) -> bool {
-        self.has("repository", repository, grant.as_str())
-    }
+/// Whether `access` opens `repository` for what `grant` stands for.
+pub(crate) fn opens(access: &[AccessClaim], repository: &str, grant: Grant) -> bool {
+    has(access, "repository", repository, grant.as_str())
+}
 
-    /// Whether the token opens the catalog.
-    pub fn opens_catalog(&self) -> bool {
-        self.has("registry", "catalog", "*")
-    }
+/// Whether `access` opens the catalog.
+pub(crate) fn opens_catalog(access: &[AccessClaim]) -> bool {
+    has(access, "registry", "catalog", "*")
+}
 
-    fn has(&self, kind: &str, name: &str, action: &str) -> bool {
-        let mut matching = self
-            .access
-            .iter()
-            .filter(|access| access.kind == kind && access.name == name);
-        matching.any(|access| access.actions.iter().any(|granted| granted == action))
-    }
+fn has(access: &[AccessClaim], kind: &str, name: &str, action: &str) -> bool {
+    let mut matching = access
+        .iter()
+        .filter(|access| access.kind == kind && access.name == name);
+    matching.any(|access| access.actions.iter().any(|granted| granted == action))
 }

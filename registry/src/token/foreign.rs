@@ -6,11 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use registry_config::SignatureAlgorithm;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::TokenError;
-use super::verify::signature_alone;
+use super::verify::{CLOCK_SKEW, signature_alone};
 
 /// The longest token that is looked at, in bytes.
 const MAX_LENGTH: usize = 16 * 1024;
@@ -23,6 +24,8 @@ pub(crate) type ForeignClaims = Map<String, Value>;
 /// Keys that verify tokens of one issuer.
 pub(crate) struct ForeignKeys {
     keys: Vec<ForeignKey>,
+    /// Whether tokens name their key as the set does.
+    are_named: bool,
     fingerprint: [u8; 32],
 }
 
@@ -39,7 +42,16 @@ impl ForeignKeys {
         let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
         Self {
             keys: keys.filter_map(ForeignKey::parse).take(MAX_KEYS).collect(),
+            are_named: true,
             fingerprint: Sha256::digest(jwks.to_string()).into(),
+        }
+    }
+
+    /// The same keys, of which any may have signed a token, whatever that calls its key.
+    pub(crate) fn without_names(self) -> Self {
+        Self {
+            are_named: false,
+            ..self
         }
     }
 
@@ -53,7 +65,7 @@ impl ForeignKeys {
         &self.fingerprint
     }
 
-    /// Checks the signature of a token by the key that its header names, and by no other.
+    /// Checks the signature of a token by the key that its header names, and by no other; where keys have no names, by any.
     pub(super) fn verify(&self, token: &str) -> Result<ForeignClaims, TokenError> {
         if token.len() > MAX_LENGTH {
             return Err(TokenError::Malformed);
@@ -63,22 +75,24 @@ impl ForeignKeys {
             return Err(TokenError::Critical);
         }
         let named = |key: &&ForeignKey| match (&header.kid, &key.kid) {
+            _ if !self.are_named => true,
             (Some(wanted), Some(kid)) => wanted == kid,
             // An issuer of a single key need not name it.
             (None, _) => self.keys.len() == 1,
             (Some(_), None) => false,
         };
-        let key = self.keys.iter().find(named).ok_or(TokenError::Key)?;
-        // The key says which algorithms there may be; the header only chooses among them.
-        if !key.algorithms.contains(&header.alg) {
-            return Err(TokenError::Malformed);
+        let mut refusal = TokenError::Key;
+        // One key, or each of a few without names.
+        for key in self.keys.iter().filter(named) {
+            match key.verify(token, header.alg) {
+                Err(TokenError::Signature) if !self.are_named => refusal = TokenError::Signature,
+                Err(TokenError::Malformed) if !self.are_named && refusal == TokenError::Key => {
+                    refusal = TokenError::Malformed;
+                }
+                answer => return answer,
+            }
         }
-        jsonwebtoken::decode::<ForeignClaims>(token, &key.key, &signature_alone(header.alg))
-            .map(|decoded| decoded.claims)
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::InvalidSignature => TokenError::Signature,
-                _ => TokenError::Malformed,
-            })
+        Err(refusal)
     }
 }
 
@@ -98,6 +112,16 @@ impl ForeignKey {
             algorithms,
             key: DecodingKey::from_jwk(&jwk).ok()?,
         })
+    }
+
+    fn verify(&self, token: &str, algorithm: Algorithm) -> Result<ForeignClaims, TokenError> {
+        // The key says which algorithms there may be; the header only chooses among them.
+        if !self.algorithms.contains(&algorithm) {
+            return Err(TokenError::Malformed);
+        }
+        jsonwebtoken::decode::<ForeignClaims>(token, &self.key, &signature_alone(algorithm))
+            .map(|decoded| decoded.claims)
+            .map_err(TokenError::of)
     }
 }
 
@@ -151,4 +175,59 @@ pub(crate) fn claimed_issuer(token: &str) -> Option<String> {
     };
     let payload: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     payload.get("iss")?.as_str().map(str::to_owned)
+}
+
+/// Whether a token is signed in a way that is accepted: any, where none is named.
+pub(super) fn check_algorithm(accepted: &[SignatureAlgorithm], token: &str) -> Result<(), TokenError> {
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+    if accepted.iter().any(|accepted| algorithm(*accepted) == header.alg) {
+        Ok(())
+    } else {
+        Err(TokenError::Algorithm)
+    }
+}
+
+fn algorithm(allowed: SignatureAlgorithm) -> Algorithm {
+    match allowed {
+        SignatureAlgorithm::RS256 => Algorithm::RS256,
+        SignatureAlgorithm::RS384 => Algorithm::RS384,
+        SignatureAlgorithm::RS512 => Algorithm::RS512,
+        SignatureAlgorithm::PS256 => Algorithm::PS256,
+        SignatureAlgorithm::PS384 => Algorithm::PS384,
+        SignatureAlgorithm::PS512 => Algorithm::PS512,
+        SignatureAlgorithm::ES256 => Algorithm::ES256,
+        SignatureAlgorithm::ES384 => Algorithm::ES384,
+        SignatureAlgorithm::EdDSA => Algorithm::EdDSA,
+    }
+}
+
+/// Checks that the instant `now` is in the time of a token, and gives the one from which on it is refused; in seconds since 1970.
+pub(super) fn check_times(claims: &ForeignClaims, now: u64) -> Result<u64, TokenError> {
+    // A time that stands there must be one: what cannot be read is no bound.
+    let time = |name: &str| match claims.get(name) {
+        None => Ok(None),
+        Some(time) => seconds(time).map(Some).ok_or(TokenError::Malformed),
+    };
+    let expires = time("exp")?.ok_or(TokenError::Malformed)?;
+    if expires <= now {
+        return Err(TokenError::Expired);
+    }
+    for name in ["nbf", "iat"] {
+        if time(name)?.is_some_and(|begin| begin > now + CLOCK_SKEW) {
+            return Err(TokenError::NotYet);
+        }
+    }
+    Ok(expires)
+}
+
+/// A `NumericDate` (RFC 7519) in whole seconds, rounded down.
+fn seconds(time: &Value) -> Option<u64> {
+    time.as_u64().or_else(|| {
+        let time = time.as_f64().filter(|time| (0.0..1e15).contains(time))?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
+        Some(time as u64)
+    })
 }

@@ -1,20 +1,17 @@
 //! [`ServiceAccounts`]: verifies tokens of a cluster's ServiceAccounts.
 
-use std::sync::Arc;
-
-use moka::sync::Cache;
 use registry_config::ServiceAccountTokens;
 use registry_policy::ServiceAccount;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::TokenError;
 use super::foreign::ForeignKeys;
+use super::verified::Verified;
 use super::verify::CLOCK_SKEW;
 
-/// How many tokens are remembered whose signature was right.
-const REMEMBERED: u64 = 20_000;
+/// About how many bytes the claims of a token take while they are remembered.
+const WEIGHT: u32 = 1024;
 /// How many audiences a token may have.
 const MAX_AUDIENCES: usize = 16;
 
@@ -71,13 +68,13 @@ struct Named {
 /// Verifies tokens of ServiceAccounts. What it remembers is only that a signature was right under a set of keys.
 #[derive(Debug)]
 pub struct ServiceAccounts {
-    verified: Cache<[u8; 32], Arc<AccountClaims>>,
+    verified: Verified<AccountClaims>,
 }
 
 impl Default for ServiceAccounts {
     fn default() -> Self {
         Self {
-            verified: Cache::new(REMEMBERED),
+            verified: Verified::new(|_: &AccountClaims| WEIGHT),
         }
     }
 }
@@ -122,21 +119,13 @@ impl ServiceAccounts {
     /// # Errors
     /// Where it is not one of the issuer's for this registry, or not in its time.
     pub fn verify(&self, issuer: &ServiceAccountIssuer, token: &str, now: u64) -> Result<ShownAccount, TokenError> {
-        let digest = Sha256::new()
-            .chain_update(issuer.keys.fingerprint())
-            .chain_update(token)
-            .finalize()
-            .into();
-        if let Some(claims) = self.verified.get(&digest) {
+        let claims = self.verified.claims(&issuer.keys, token, |claims| {
+            let claims = AccountClaims::deserialize(Value::Object(claims)).map_err(|_| TokenError::Malformed)?;
             issuer.is_for_us(&claims)?;
-            return shown(&claims, now);
-        }
-        let claims = Value::Object(issuer.keys.verify(token)?);
-        let claims = AccountClaims::deserialize(claims).map_err(|_| TokenError::Malformed)?;
-        // Only what is for this registry is remembered: a cluster makes tokens for whoever asks.
+            Ok(claims)
+        })?;
+        // The settings may be others than when it was remembered.
         issuer.is_for_us(&claims)?;
-        let claims = Arc::new(claims);
-        self.verified.insert(digest, claims.clone());
         shown(&claims, now)
     }
 }

@@ -55,6 +55,11 @@ pub enum TokenError {
     /// What it says makes its bearer nobody here.
     #[error(transparent)]
     Claims(#[from] OidcRefusal),
+    /// It names somebody who cannot be anybody here.
+    #[error(
+        "the token is for somebody whose name cannot be a username: it is longer than 255 bytes, is `token`, or has a `:` or control character"
+    )]
+    Subject,
     /// Nobody of this registry stands for its ServiceAccount.
     #[error("no identity of this registry names the ServiceAccount of the token")]
     Unmapped,

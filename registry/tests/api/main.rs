@@ -62,6 +62,8 @@ mod tls;
 #[cfg(test)]
 mod token_endpoint;
 #[cfg(test)]
+mod token_server;
+#[cfg(test)]
 mod uploads;
 #[cfg(test)]
 mod user_file;

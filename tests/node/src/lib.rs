@@ -40,4 +40,4 @@ pub use process::Signal;
 pub use progress::Progress;
 pub use tools::Tools;
 pub use tools::debian::install_load_generator;
-pub use tools::neighbours::{Neighbours, install_distribution, install_regctl};
+pub use tools::neighbours::{Neighbours, install_distribution, install_regctl, install_token_server};

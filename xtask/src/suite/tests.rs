@@ -124,6 +124,8 @@ pub(crate) fn neighbours(
 pub(crate) struct Clients<'a> {
     /// `regctl`.
     pub(crate) regctl: &'a Path,
+    /// The token server of CNCF Distribution.
+    pub(crate) token_server: &'a Path,
     /// The plugin of `kubectl`.
     pub(crate) plugin: &'a Path,
 }
@@ -165,6 +167,7 @@ pub(crate) fn end_to_end(
         command.env("CARGO_MANIFEST_DIR", &program.folder);
         command.env("WHARFINGER_PLUGIN", clients.plugin);
         command.env("WHARFINGER_REGCTL", clients.regctl);
+        command.env("WHARFINGER_TOKEN_SERVER", clients.token_server);
         let left = deadline.saturating_duration_since(Instant::now());
         binary(program, &mut command, left, &mut sum, &mut failed)?;
     }

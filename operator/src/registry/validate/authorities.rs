@@ -1,12 +1,12 @@
 //! Authorities that certificates are believed by.
 
 use crds::reasons;
-use kube::ResourceExt;
 use registry_config::{ClientCertificateMode, ClientCertificates, ClientVerifier};
 
-use crate::hashing::how_to_agree;
 use crate::outcome::Verdict;
-use crate::registry::snapshot::{Authorities, Snapshot};
+use crate::registry::snapshot::{Snapshot, TrustFile};
+
+use super::trust;
 
 /// What the access document says about clients' certificates, and what is wrong with the Secret.
 ///
@@ -46,33 +46,16 @@ pub(super) fn judge(snapshot: &Snapshot) -> (Option<ClientCertificates>, Result<
 ///
 /// # Errors
 /// Reason and words, where there are none that could be believed.
-pub(super) fn text(found: &Authorities, name: &str, snapshot: &Snapshot) -> Result<String, (&'static str, String)> {
-    let namespace = snapshot.registry.namespace().unwrap_or_default();
-    match found {
-        Authorities::Read(authorities) if authorities.trim().is_empty() => {
-            Err((reasons::INVALID_AUTHORITIES, "it is empty".to_owned()))
-        }
-        Authorities::Read(authorities) => {
-            let settings = ClientCertificates {
-                authorities: authorities.clone(),
-                mode: ClientCertificateMode::Optional,
-            };
-            ClientVerifier::new(&settings).map_err(|why| (reasons::INVALID_AUTHORITIES, why))?;
-            Ok(authorities.clone())
-        }
-        Authorities::NotNeeded | Authorities::Missing => Err((
-            reasons::SECRET_NOT_FOUND,
-            format!("it does not exist in namespace `{namespace}`"),
-        )),
-        Authorities::NotMarked => Err((
-            reasons::SECRET_NOT_MARKED,
-            format!(
-                "it is neither of type `kubernetes.io/tls` nor marked for this use; {}",
-                how_to_agree(name, &namespace)
-            ),
-        )),
-        Authorities::Unusable(why) => Err((why.reason, why.message.clone())),
-    }
+pub(super) fn text(found: &TrustFile, name: &str, snapshot: &Snapshot) -> Result<String, (&'static str, String)> {
+    let check = |authorities: &str| {
+        let settings = ClientCertificates {
+            authorities: authorities.to_owned(),
+            mode: ClientCertificateMode::Optional,
+        };
+        ClientVerifier::new(&settings).map(|_| ())
+    };
+    trust::text(found, name, snapshot, check)
+        .map_err(|(reason, why)| (reason.unwrap_or(reasons::INVALID_AUTHORITIES), why))
 }
 
 fn in_force(snapshot: &Snapshot) -> String {

@@ -95,11 +95,16 @@ fn issuer(spec: &Spec, authorities: Option<String>) -> OidcIssuer {
         required_claims: required.collect(),
         username: spec.username.clone(),
         groups: spec.groups.clone(),
-        algorithms: spec.algorithms.iter().flatten().copied().map(algorithm).collect(),
+        algorithms: algorithms(spec.algorithms.as_deref()),
         jwks_url: spec.jwks_url.clone(),
         jwks: None,
         authorities,
     }
+}
+
+/// Algorithms as the access document has them.
+pub(super) fn algorithms(spec: Option<&[crds::SignatureAlgorithm]>) -> Vec<SignatureAlgorithm> {
+    spec.unwrap_or_default().iter().copied().map(algorithm).collect()
 }
 
 fn algorithm(spec: crds::SignatureAlgorithm) -> SignatureAlgorithm {

@@ -3,6 +3,7 @@
 mod guests;
 mod issuers;
 mod keys;
+mod token_server;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::{Manage, Plan, validate};
 use crate::hashing::{HashResult, HashSlot, Which};
 use crate::password_source::SecretForm;
-use crate::registry::snapshot::{Authorities, CertificateSource, LiveIndex, Rotation, Snapshot, Source, UserFile};
+use crate::registry::snapshot::{CertificateSource, LiveIndex, Rotation, Snapshot, Source, TrustFile, UserFile};
 use crate::registry::status::special;
 use crate::settings::{LogFormat, Settings};
 use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
@@ -1013,7 +1014,7 @@ fn certificates_of_clients_are_believed_by_the_authorities_that_were_good_last()
         .with_identity("builder", "a", bot.clone())
         .with_identity("thief", "b", bot);
     snapshot.registry = spec("Required");
-    snapshot.authorities = Authorities::Read(authority.clone());
+    snapshot.authorities = TrustFile::Read(authority.clone());
     let plan = validate(&snapshot, &settings());
     assert!(plan.references.is_ok());
     let believed = plan.content.client_certificates.clone().unwrap();
@@ -1023,10 +1024,10 @@ fn certificates_of_clients_are_believed_by_the_authorities_that_were_good_last()
     assert_eq!(plan.identities["b"].accepted.reason, reasons::CERTIFICATE_CONFLICT);
     let content = plan.content;
     for (authorities, reason) in [
-        (Authorities::Missing, reasons::SECRET_NOT_FOUND),
-        (Authorities::NotMarked, reasons::SECRET_NOT_MARKED),
-        (Authorities::Read("nonsense".into()), reasons::INVALID_AUTHORITIES),
-        (Authorities::Read(String::new()), reasons::INVALID_AUTHORITIES),
+        (TrustFile::Missing, reasons::SECRET_NOT_FOUND),
+        (TrustFile::NotMarked, reasons::SECRET_NOT_MARKED),
+        (TrustFile::Read("nonsense".into()), reasons::INVALID_AUTHORITIES),
+        (TrustFile::Read(String::new()), reasons::INVALID_AUTHORITIES),
     ] {
         snapshot.authorities = authorities;
         // Where there were none, nobody's certificate is believed, and nobody without one gets in.

@@ -6,12 +6,10 @@ use registry_policy::{ClaimText, ClaimTexts, Oidc, OidcSubject};
 use serde_json::{Map, Value};
 
 use super::{OidcIssuer, RequiredClaim};
-use crate::{Access, ClientVerifier, IdentityEntry, Problem, TokenHolder};
+use crate::{Access, ClientVerifier, IdentityEntry, Problem, TokenHolder, audience};
 
 /// The longest username that is made of claims, in bytes.
 const MAX_USERNAME: usize = 512;
-/// How many audiences a token may have.
-const MAX_AUDIENCES: usize = 16;
 /// What names of issuers are short for: the prefix of usernames that the cluster gives.
 const TAKEN_NAME: &str = "system";
 
@@ -136,17 +134,9 @@ impl OidcProvider {
 }
 
 impl OidcIssuer {
-    /// Whether a token is for one of the audiences (RFC 7519, section 4.1.3). One that is for very many is for nobody.
+    /// Whether a token is for one of the audiences.
     pub fn is_meant_by(&self, claims: &Map<String, Value>) -> bool {
-        let is_ours = |audience: &Value| {
-            let audience = audience.as_str();
-            audience.is_some_and(|name| self.audiences.iter().any(|ours| ours == name))
-        };
-        match claims.get("aud") {
-            Some(Value::Array(audiences)) => audiences.len() <= MAX_AUDIENCES && audiences.iter().any(is_ours),
-            Some(audience) => is_ours(audience),
-            None => false,
-        }
+        audience::is_among(claims, |name| self.audiences.iter().any(|ours| ours == name))
     }
 }
 

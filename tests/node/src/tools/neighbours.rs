@@ -40,6 +40,13 @@ const REGCTL: Module = Module {
     what: "regctl",
 };
 
+const TOKEN_SERVER: Module = Module {
+    name: "token-server",
+    sources: concat!(env!("CARGO_MANIFEST_DIR"), "/token-server"),
+    packages: &["tool"],
+    what: "a token server",
+};
+
 const BUILD: [&str; 6] = [
     "build",
     "-trimpath",
@@ -80,6 +87,11 @@ pub fn install_distribution(progress: &Progress) -> Result<PathBuf> {
 /// Builds regctl where the cache has no build of the same sources, and returns the program.
 pub fn install_regctl(progress: &Progress) -> Result<PathBuf> {
     Ok(built(REGCTL, progress)?.join("regctl"))
+}
+
+/// Builds the token server where the cache has no build of the same sources, and returns the program.
+pub fn install_token_server(progress: &Progress) -> Result<PathBuf> {
+    Ok(built(TOKEN_SERVER, progress)?.join("token-server"))
 }
 
 fn built(module: Module, progress: &Progress) -> Result<PathBuf> {

@@ -124,10 +124,10 @@ fn authorities_that_cannot_be_read_leave_an_issuer_as_it_was() {
         snapshot
     };
     for (authorities, reason) in [
-        (Authorities::Missing, reasons::SECRET_NOT_FOUND),
-        (Authorities::NotMarked, reasons::SECRET_NOT_MARKED),
-        (Authorities::Read(" \n".into()), reasons::INVALID_AUTHORITIES),
-        (Authorities::Read("-----BEGIN".into()), reasons::INVALID_AUTHORITIES),
+        (TrustFile::Missing, reasons::SECRET_NOT_FOUND),
+        (TrustFile::NotMarked, reasons::SECRET_NOT_MARKED),
+        (TrustFile::Read(" \n".into()), reasons::INVALID_AUTHORITIES),
+        (TrustFile::Read("-----BEGIN".into()), reasons::INVALID_AUTHORITIES),
     ] {
         let plan = validate(&with(authorities), &settings());
         assert_eq!(names(&plan), ["id"], "{reason}");
@@ -138,14 +138,14 @@ fn authorities_that_cannot_be_read_leave_an_issuer_as_it_was() {
         );
     }
     let authority = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
-    let good = with(Authorities::Read(authority.cert.pem()));
+    let good = with(TrustFile::Read(authority.cert.pem()));
     let plan = validate(&good, &settings());
     assert_eq!(names(&plan), ["ci", "id"]);
     assert_eq!(
         plan.content.oidc[0].authorities.as_deref(),
         Some(authority.cert.pem().as_str())
     );
-    let mut gone = with(Authorities::Missing);
+    let mut gone = with(TrustFile::Missing);
     gone.index = index_of(plan.content.clone());
     let kept = validate(&gone, &settings());
     assert_eq!(kept.content.oidc, plan.content.oidc);

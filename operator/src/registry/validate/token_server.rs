@@ -1,0 +1,94 @@
+//! The server that clients get tokens from.
+
+use crds::{TokenServer as Spec, reasons};
+use kube::ResourceExt;
+use registry_config::{OidcIssuer, ServiceAccountTokens, TokenServer, TokenServerKeys};
+
+use crate::outcome::Verdict;
+use crate::registry::snapshot::Snapshot;
+
+use super::{issuers, trust};
+
+/// What the access document says about a token server.
+pub(super) struct Found {
+    pub(super) listed: Option<TokenServer>,
+    /// What is wrong with its settings.
+    pub(super) accepted: Result<(), Verdict>,
+    /// What is wrong with the Secret that it names.
+    pub(super) resolved: Result<(), Verdict>,
+}
+
+/// Judges the token server of a Registry. One that is broken stays as it is in force, if it is. `oidc` and `accounts` are whose tokens are
+/// accepted beside its own: they come first.
+pub(super) fn judge(snapshot: &Snapshot, oidc: &[OidcIssuer], accounts: Option<&ServiceAccountTokens>) -> Found {
+    let auth = snapshot.registry.spec.auth.as_ref();
+    let Some(spec) = auth.and_then(|auth| auth.token_server.as_ref()) else {
+        return Found {
+            listed: None,
+            accepted: Ok(()),
+            resolved: Ok(()),
+        };
+    };
+    let is_taken = |issuer: &str| {
+        snapshot.registry.uid().as_deref() == Some(issuer)
+            || oidc.iter().any(|other| other.issuer == issuer)
+            || accounts.is_some_and(|accounts| accounts.issuer == issuer)
+    };
+    let in_force = || {
+        let known = snapshot.index.content()?.token_server.clone()?;
+        (!is_taken(&known.issuer)).then_some(known)
+    };
+    let keys = match keys(spec, snapshot) {
+        Ok(keys) => keys,
+        Err(why) => {
+            return Found {
+                listed: in_force(),
+                accepted: Ok(()),
+                resolved: Err(why),
+            };
+        }
+    };
+    let server = server(spec, keys);
+    let mut wrong: Vec<String> = server.problems().iter().map(ToString::to_string).collect();
+    if is_taken(&server.issuer) {
+        wrong.push(
+            "issuer: tokens of this issuer are accepted already, as those of `oidc`, of ServiceAccounts or of the registry itself".to_owned(),
+        );
+    }
+    let accepted = match wrong.as_slice() {
+        [] => Ok(()),
+        wrong => Err(Verdict::no(
+            reasons::INVALID,
+            format!(
+                "spec.auth.tokenServer.{}; what was in force of it last still is",
+                wrong.join("; spec.auth.tokenServer.")
+            ),
+        )),
+    };
+    Found {
+        listed: if accepted.is_ok() { Some(server) } else { in_force() },
+        accepted,
+        resolved: Ok(()),
+    }
+}
+
+/// The keys that are named.
+fn keys(spec: &Spec, snapshot: &Snapshot) -> Result<String, Verdict> {
+    let name = &spec.keys_secret_ref.name;
+    let check = |keys: &str| TokenServerKeys::parse(keys).map(|_| ());
+    trust::text(&snapshot.token_server_keys, name, snapshot, check).map_err(|(reason, why)| {
+        let message =
+            format!("Secret `{name}` with the keys of the token server: {why}; what was in force of it last still is");
+        Verdict::no(reason.unwrap_or(reasons::INVALID_KEYS), message)
+    })
+}
+
+fn server(spec: &Spec, keys: String) -> TokenServer {
+    TokenServer {
+        realm: spec.realm.clone(),
+        service: spec.service.clone(),
+        issuer: spec.issuer.clone(),
+        keys,
+        algorithms: issuers::algorithms(spec.algorithms.as_deref()),
+    }
+}
