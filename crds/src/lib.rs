@@ -29,10 +29,10 @@ pub use manifests::{all, manifest};
 pub use marks::{annotations, labels, secret_types};
 pub use reference::{OidcSubject, RegistryReference, SecretKeyReference, TargetReference};
 pub use registry::{
-    AccessStatus, AuditStream, Auth, Challenge, ClientCertificateMode, ClientCertificates, Cors, Counts, Deletion,
-    EmptyDirStorage, Endpoints, Expose, IdentityAdmission, Limits, Manifests, MissingReferences, Monitoring,
-    NamespaceSelection, NamespaceSelector, OidcIssuer, PersistentVolumeClaimStorage, Pod, PolicyAdmission, Registry,
-    RegistrySpec, RegistryStatus, RequiredClaim, Resources, Retention, SecretFileReference, SecretReference,
+    AccessStatus, AccountVerification, AuditStream, Auth, Challenge, ClientCertificateMode, ClientCertificates, Cors,
+    Counts, Deletion, EmptyDirStorage, Endpoints, Expose, IdentityAdmission, Limits, Manifests, MissingReferences,
+    Monitoring, NamespaceSelection, NamespaceSelector, OidcIssuer, PersistentVolumeClaimStorage, Pod, PolicyAdmission,
+    Registry, RegistrySpec, RegistryStatus, RequiredClaim, Resources, Retention, SecretFileReference, SecretReference,
     ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, SignatureAlgorithm, Storage, Tls,
     TokenServer, Traces, TrustedProxies, UploadLimits,
 };

@@ -20,7 +20,7 @@ use crate::metrics::{Authentication, Metrics};
 use crate::password::Passwords;
 use crate::throttle::Throttle;
 use crate::token::{
-    AccessClaim, Claims, OidcTokens, ServerTokens, ServiceAccountIssuer, ServiceAccounts, TokenError, Tokens,
+    AccessClaim, Claims, OidcTokens, Reviews, ServerTokens, ServiceAccountIssuer, ServiceAccounts, TokenError, Tokens,
     TrustedServer, claimed_issuer, refresh,
 };
 
@@ -184,6 +184,8 @@ pub struct Authenticator {
     pub tokens: Tokens,
     /// Verifies tokens of ServiceAccounts.
     pub service_accounts: ServiceAccounts,
+    /// Asks the API server about tokens of ServiceAccounts, where the document says so.
+    pub reviews: Reviews,
     /// Verifies OpenID Connect tokens.
     pub oidc: OidcTokens,
     /// Verifies tokens of the token server.
@@ -261,31 +263,30 @@ impl Authenticator {
         token: &str,
         username: &str,
     ) -> (Result<Principal, Rejection>, Authentication) {
-        let (shown, good, bad) = match issuer {
+        let (shown, good, bad, unavailable) = match issuer {
             Issuer::Cluster(issuer) => (
-                self.account(snapshot, issuer, token),
+                self.account(snapshot, issuer, token).await,
                 Authentication::Account,
                 Authentication::BadAccount,
+                Authentication::AccountUnavailable,
             ),
             Issuer::Oidc(provider) => (
                 self.subject(snapshot, provider, token).await,
                 Authentication::Oidc,
                 Authentication::BadOidc,
+                Authentication::OidcUnavailable,
             ),
         };
         match shown {
             // The name says nothing that the token does not; another one would be a mistake.
             Ok(principal) if issuer.is_name_of(&principal, username) => (Ok(principal), good),
             Ok(_) => (Err(Rejection::BearerName), bad),
-            Err(TokenError::IssuerUnavailable) => (
-                Err(TokenError::IssuerUnavailable.into()),
-                Authentication::OidcUnavailable,
-            ),
+            Err(error @ TokenError::IssuerUnavailable) => (Err(error.into()), unavailable),
             Err(error) => (Err(error.into()), bad),
         }
     }
 
-    fn account(
+    async fn account(
         &self,
         snapshot: &Snapshot,
         issuer: &ServiceAccountIssuer,
@@ -303,6 +304,10 @@ impl Authenticator {
             expires: shown.expires,
         };
         in_force(&holder)?;
+        // Last, because it costs others something: for whoever would get in otherwise.
+        if let (Some(audiences), Some(account)) = (issuer.reviewed_audiences(), &vouched.service_account) {
+            self.reviews.check(token, account, audiences).await?;
+        }
         Ok(bearer(&holder, vouched, proof))
     }
 

@@ -97,6 +97,8 @@ pub enum Authentication {
     Account,
     /// A token of a ServiceAccount that is not accepted.
     BadAccount,
+    /// A token of a ServiceAccount that the API server is to be asked about, and cannot be.
+    AccountUnavailable,
     /// A trusted proxy that names somebody.
     Proxy,
     /// A trusted proxy that names somebody who may not sign in.

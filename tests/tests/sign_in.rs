@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -11,7 +12,7 @@ use e2e::http::Credentials;
 use e2e::image::Image;
 use e2e::objects::{allow, authenticated, identity, on_node_port, registry};
 use e2e::program::{Person, fail, succeed};
-use e2e::{Cluster, registry as registries, wait_for, with_namespace};
+use e2e::{Cluster, registry as registries, undo_after, wait_for, with_namespace};
 use serde_json::{Value, json};
 
 /// A hash that lost its end when it was copied.
@@ -259,6 +260,89 @@ async fn a_pod_pushes_with_its_projected_token_and_nothing_else() -> Result<()> 
             Ok(())
         })
         .await
+    })
+    .await
+}
+
+/// Lets the Registry's Pods ask the API server about tokens, as the guide says.
+fn may_review(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": { "name": format!("{namespace}-review") },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "main-registry", "namespace": namespace }],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_tokens_are_reviewed_that_of_a_pod_that_is_gone_ends() -> Result<()> {
+    with_namespace("reviews", async |cluster| {
+        let binding = format!("{}-review", cluster.namespace);
+        undo_after(reviewed(&cluster), async {
+            cluster.delete("ClusterRoleBinding", &binding).await
+        })
+        .await
+    })
+    .await
+}
+
+async fn reviewed(cluster: &Cluster) -> Result<()> {
+    let mut main = registry("main");
+    main["spec"]["auth"] = json!({ "serviceAccountTokens": { "verification": "TokenReview" } });
+    let mut builder = identity("builder");
+    let spec = builder["spec"].as_object_mut().context("there is a spec")?;
+    spec.remove("password");
+    spec.insert("serviceAccounts".into(), json!([{ "name": "builder" }]));
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "builder" } });
+    let policy = allow("ci", json!({ "identity": "builder" }), "push", &["ci/**"]);
+    cluster.apply([main, builder, account, policy]).await?;
+    cluster.wait_until_all_ready().await?;
+    let target = registries::ready(cluster, "main").await?;
+    let own = registries::pod(cluster, "main").await?;
+    let image = text(&own["spec"]["containers"][0]["image"]);
+    cluster.apply([pod(&cluster.namespace, &image)]).await?;
+    let of_pod = Credentials::Bearer(projected_token(cluster).await?);
+    let audience = format!("wharfinger.dev/{}/main", cluster.namespace);
+    let of_account = Credentials::Bearer(cluster.token("builder", &[&audience]).await?);
+
+    // Nobody can tell yet, and the log says what to do.
+    let answer = target.get("/v2/ci/app/tags/list", &of_pod).await?;
+    ensure!(answer.status == 503, "{} {}", answer.status, answer.text());
+    let log = cluster.log(&text(&own["metadata"]["name"]), false).await?;
+    ensure!(log.contains("system:auth-delegator"), "{log}");
+    cluster.apply([may_review(&cluster.namespace)]).await?;
+    wait_for("the API server is asked", PATIENCE, async || {
+        for who in [&of_pod, &of_account] {
+            let status = target.pull_status(who, "ci/app").await?;
+            ensure!(status == 404, "one is answered with {status}");
+        }
+        Ok(())
+    })
+    .await?;
+    cluster.delete_and_wait("Pod", "build").await?;
+    let gone = Instant::now();
+    wait_for("the token has ended with its Pod", PATIENCE, async || {
+        let answer = target.get("/v2/ci/app/tags/list", &of_pod).await?;
+        ensure!(answer.status == 401, "it is answered with {}", answer.status);
+        Ok(())
+    })
+    .await?;
+    println!(
+        "the token of a Pod that is gone was refused after {:.1?}",
+        gone.elapsed()
+    );
+    let status = target.pull_status(&of_account, "ci/app").await?;
+    ensure!(
+        status == 404,
+        "that of the ServiceAccount itself is answered with {status}"
+    );
+    // By its keys alone it would still be good.
+    let change = json!({ "spec": { "auth": { "serviceAccountTokens": { "verification": "Keys" } } } });
+    cluster.patch("Registry", "main", change).await?;
+    wait_for("nobody is asked", PATIENCE, async || {
+        let status = target.pull_status(&of_pod, "ci/app").await?;
+        ensure!(status == 404, "it is answered with {status}");
+        Ok(())
     })
     .await
 }

@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crds::{Registry, Retention, ServiceAccountMode, ServiceType, reasons};
+use crds::{AccountVerification, Registry, Retention, ServiceAccountMode, ServiceType, reasons};
 use kube::ResourceExt;
 use registry_config::{
     AccessContent, ClientCertificates, IdentityEntry, MAX_PACKED_BYTES, OidcIssuer, PackError, PolicyEntry,
@@ -368,6 +368,7 @@ fn service_accounts(snapshot: &Snapshot, reloadable: &Reloadable, service: &str)
         jwks,
         audiences: vec![settings.audience.unwrap_or_else(|| service.to_owned())],
         namespaces,
+        review: settings.verification == Some(AccountVerification::TokenReview),
     })
 }
 

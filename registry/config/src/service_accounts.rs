@@ -18,6 +18,10 @@ pub struct ServiceAccountTokens {
     /// Namespaces whose ServiceAccounts sign in although no identity names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
+    /// Whether the API server is asked about each token as well, which knows of Pods that are gone. Without a cluster, and while it cannot
+    /// be asked, no token of a ServiceAccount is accepted then. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub review: bool,
 }
 
 impl Access {

@@ -1,7 +1,7 @@
 //! The access document as a Secret: read from the API server and from the copies that outlast it, and followed by a
 //! watch on that one Secret.
 //!
-//! This is the only module of the registry that knows Kubernetes. A restarted container starts from the highest
+//! This module and [`crate::token::Reviews`] are the only ones of the registry that know Kubernetes. A restarted container starts from the highest
 //! revision that it finds, so that a revoked user does not come back because the API server is away.
 
 use std::fs;

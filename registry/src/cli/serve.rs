@@ -28,7 +28,7 @@ use crate::service::Service;
 use crate::store::{FilesystemStore, Measured, Store};
 use crate::throttle::Throttle;
 use crate::tls::{Certificates, Tls};
-use crate::token::{Key, OidcTokens, ServerTokens, ServiceAccounts, Tokens};
+use crate::token::{Key, OidcTokens, Reviews, ServerTokens, ServiceAccounts, Tokens};
 use crate::traces::Traces;
 
 /// Stack of each thread: an expression may nest as deep as its checks allow.
@@ -132,6 +132,10 @@ async fn serve(
     let listener = listen("adminListen", config.admin_listen).await?;
     let admin = tokio::spawn(axum::serve(listener, admin::router(admin)).into_future());
 
+    let reviews = Reviews::new(match &source {
+        Source::Files(_) => None,
+        Source::Secret(_) => Some(secret::client),
+    });
     let follower = follow(source, &current).await?;
     let listener = listen("listen", config.listen).await?;
     let passwords = Passwords::new(available_parallelism().map_or(1, usize::from))?;
@@ -141,6 +145,7 @@ async fn serve(
         throttle: Throttle::default(),
         tokens: Tokens::default(),
         service_accounts: ServiceAccounts::default(),
+        reviews,
         oidc: OidcTokens::new(IssuerKeys::new(metrics.clone())),
         server_tokens: ServerTokens::default(),
         metrics,

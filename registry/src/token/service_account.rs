@@ -21,6 +21,7 @@ pub struct ServiceAccountIssuer {
     issuer: String,
     audiences: Vec<String>,
     keys: ForeignKeys,
+    review: bool,
 }
 
 /// A ServiceAccount that was shown by its token.
@@ -86,12 +87,18 @@ impl ServiceAccountIssuer {
             issuer: tokens.issuer.clone(),
             audiences: tokens.audiences.clone(),
             keys: ForeignKeys::of(&tokens.jwks),
+            review: tokens.review,
         }
     }
 
     /// The issuer's name.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// What tokens are for, where the API server is to be asked about each of them too.
+    pub(crate) fn reviewed_audiences(&self) -> Option<&[String]> {
+        self.review.then_some(&self.audiences)
     }
 
     fn is_for_us(&self, claims: &AccountClaims) -> Result<(), TokenError> {

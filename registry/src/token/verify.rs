@@ -49,8 +49,8 @@ pub enum TokenError {
     /// It has an extension that must be understood, and is not.
     #[error("the token has a `crit` header, and no extension is known here")]
     Critical,
-    /// The keys of its issuer cannot be read now, so nobody can tell.
-    #[error("the issuer of the token cannot be asked for its keys: try again soon")]
+    /// Its issuer cannot be asked now, for keys or whether it is still good, so nobody can tell.
+    #[error("the issuer of the token cannot be asked now: try again soon")]
     IssuerUnavailable,
     /// What it says makes its bearer nobody here.
     #[error(transparent)]
@@ -60,6 +60,9 @@ pub enum TokenError {
         "the token is for somebody whose name cannot be a username: it is longer than 255 bytes, is `token`, or has a `:` or control character"
     )]
     Subject,
+    /// The cluster does not believe it any more.
+    #[error("the cluster does not believe the token any more: its Pod or ServiceAccount may be gone")]
+    Reviewed,
     /// Nobody of this registry stands for its ServiceAccount.
     #[error("no identity of this registry names the ServiceAccount of the token")]
     Unmapped,

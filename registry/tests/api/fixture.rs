@@ -23,7 +23,7 @@ use wharfinger_registry::password::Passwords;
 use wharfinger_registry::service::Service;
 use wharfinger_registry::store::{FilesystemStore, Owner, Store};
 use wharfinger_registry::throttle::Throttle;
-use wharfinger_registry::token::{Key, OidcTokens, ServerTokens, ServiceAccounts, Tokens};
+use wharfinger_registry::token::{Key, OidcTokens, Reviews, ServerTokens, ServiceAccounts, Tokens};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -136,6 +136,7 @@ impl Registry {
             throttle: Throttle::default(),
             tokens: Tokens::default(),
             service_accounts: ServiceAccounts::default(),
+            reviews: Reviews::new(None),
             oidc: OidcTokens::new(IssuerKeys::new(metrics.clone())),
             server_tokens: ServerTokens::default(),
             metrics: metrics.clone(),
