@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
+use kube::{Api, ResourceExt};
 
 /// Longest that one call may take; the client's own retries count.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -106,6 +108,20 @@ pub async fn find<T>(
     get: impl Future<Output = Result<Option<T>, kube::Error>>,
 ) -> Result<Option<T>, Error> {
     call(what, get).await
+}
+
+/// Makes a Secret, or replaces the one of this version and no other: whoever was overtaken gets a conflict. The result is the Secret as it is then.
+///
+/// # Errors
+/// Like [`call`].
+pub async fn put(secrets: &Api<Secret>, mut secret: Secret, version: Option<String>) -> Result<Secret, Error> {
+    let name = secret.name_any();
+    let (what, params) = (format!("write Secret `{name}`"), post_params());
+    if version.is_none() {
+        return call(what, secrets.create(&params, &secret)).await;
+    }
+    secret.metadata.resource_version = version;
+    call(what, secrets.replace(&name, &params, &secret)).await
 }
 
 /// How the operator makes and replaces objects: what it writes is its own.

@@ -13,13 +13,16 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::api;
 use crate::cluster_issuer::KnownIssuer;
+use crate::decoded::Decoded;
 use crate::hashing::Hashing;
 use crate::metrics::Metrics;
 use crate::outcome::Outcomes;
 use crate::registry::apply::Applied;
 use crate::registry::elsewhere::Elsewhere;
 use crate::registry::proof::Proofs;
+use crate::registry::snapshot::Published;
 use crate::settings::Settings;
+use crate::state::State;
 use crate::stores::{Queues, Stores};
 
 /// What every pass shares.
@@ -38,6 +41,10 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     /// Consecutive failures of each object's passes.
     pub(crate) failures: Failures,
+    /// The access documents that were read or published last.
+    pub(crate) documents: Decoded<Published>,
+    /// What was kept about Registries last.
+    pub(crate) states: Decoded<State>,
     /// When each Registry's access document was published last.
     pub(crate) published: Mutex<HashMap<ObjectRef<Registry>, Instant>>,
 }

@@ -15,6 +15,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource};
 
 use crate::context::Context;
+use crate::decoded::Decoded;
 use crate::hashing::Hashing;
 use crate::http::{self, Health};
 use crate::leader::Elector;
@@ -139,6 +140,8 @@ impl Operator {
             elsewhere: registry::elsewhere::Elsewhere::default(),
             metrics: self.metrics.clone(),
             failures: crate::context::Failures::default(),
+            documents: Decoded::default(),
+            states: Decoded::default(),
             published: std::sync::Mutex::default(),
         });
         self.stores.queue_all(&self.queues);

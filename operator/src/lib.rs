@@ -16,6 +16,7 @@ mod access_policy;
 mod cluster_issuer;
 mod conditions;
 mod context;
+mod decoded;
 mod hashing;
 mod names;
 mod outcome;

@@ -40,7 +40,10 @@ pub(crate) async fn run(context: &Arc<Context>) {
 /// Drops what is remembered of objects that are gone.
 fn forget(context: &Context) {
     let stores = &context.stores;
-    retain_keys(&context.published, |registry| stores.registries.get(registry).is_some());
+    let exists = |registry: &_| stores.registries.get(registry).is_some();
+    retain_keys(&context.published, exists);
+    context.documents.retain(exists);
+    context.states.retain(exists);
     for registry in context
         .proofs
         .forget_gone(|registry| stores.registries.get(registry).is_some())

@@ -11,7 +11,7 @@ mod compare;
 mod credentials;
 mod publish;
 mod pull_secrets;
-mod snapshot;
+pub(crate) mod snapshot;
 mod status;
 mod tidy;
 mod validate;

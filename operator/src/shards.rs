@@ -9,12 +9,27 @@ use kube::{Api, ResourceExt};
 use registry_config::{SHARD_KEY, Shards};
 
 use crate::api;
+use crate::decoded::Versions;
 
 /// The Secrets of a slot as they were before it is written to: with each name its version, none where there is no such Secret.
 pub(crate) struct Idle(Vec<(String, Option<String>)>);
 
 /// Why a slot cannot be written to: a Secret of somebody else has one of its names.
 pub(crate) struct Occupied(pub(crate) String);
+
+/// The versions of a Secret and of its shards; `None` where one of them does not exist.
+pub(crate) async fn versions(
+    secrets: &Api<Secret>,
+    secret: &Secret,
+    shards: &[String],
+) -> Result<Option<Versions>, api::Error> {
+    let found = try_join_all(shards.iter().map(async |name| {
+        let found = api::find(format!("read Secret `{name}`"), secrets.get_metadata_opt(name)).await?;
+        Ok(found.and_then(|found| found.resource_version()))
+    }))
+    .await?;
+    Ok(Versions::of([secret.resource_version()].into_iter().chain(found)))
+}
 
 /// Puts together what stands in the shards of the Secret `list`. None where that is not what is listed.
 pub(crate) async fn read(secrets: &Api<Secret>, list: &str, shards: &Shards) -> Result<Option<Vec<u8>>, api::Error> {
@@ -66,25 +81,20 @@ pub(crate) async fn ensure_unchanged(
 
 impl Idle {
     /// Writes each piece in place of exactly the version that was looked at; `like` is what the Secrets have beside it. Whoever was
-    /// overtaken gets a conflict.
+    /// overtaken gets a conflict. The result is their new versions.
     pub(crate) async fn write(
         self,
         secrets: &Api<Secret>,
         pieces: Vec<Vec<u8>>,
         like: &Secret,
-    ) -> Result<(), api::Error> {
+    ) -> Result<Vec<Option<String>>, api::Error> {
+        let mut versions = Vec::new();
         for ((name, version), piece) in self.0.into_iter().zip(pieces) {
             let mut secret = like.clone();
             secret.data = Some(BTreeMap::from([(SHARD_KEY.to_owned(), ByteString(piece))]));
             secret.metadata.name = Some(name.clone());
-            let (what, params) = (format!("write Secret `{name}`"), api::post_params());
-            if version.is_none() {
-                api::call(what, secrets.create(&params, &secret)).await?;
-            } else {
-                secret.metadata.resource_version = version;
-                api::call(what, secrets.replace(&name, &params, &secret)).await?;
-            }
+            versions.push(api::put(secrets, secret, version).await?.resource_version());
         }
-        Ok(())
+        Ok(versions)
     }
 }

@@ -177,7 +177,7 @@ impl State {
     /// Packs the state for [`STATE_KEY`].
     pub(crate) fn pack(&self) -> Result<Vec<u8>, std::io::Error> {
         let json = serde_json::to_vec(self)?;
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&json)?;
         encoder.finish()
     }

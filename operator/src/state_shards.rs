@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use futures::future::try_join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use registry_config::MAX_SHARD_BYTES;
+use kube::{Api, ResourceExt};
+use registry_config::{MAX_SHARD_BYTES, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::api;
@@ -73,35 +72,29 @@ impl List {
         Ok(whole.map(|pieces| pieces.concat()))
     }
 
-    /// Makes new shards of a packed state; `like` is what Secrets of the state have, the name of the list's among it.
+    /// Makes new shards of a packed state; `like` is what Secrets of the state have, the name of the list's among it. With the list come
+    /// their versions.
     pub(crate) async fn write(
         secrets: &Api<Secret>,
         like: &Secret,
         installation: &str,
         packed: &[u8],
-    ) -> Result<Self, api::Error> {
+    ) -> Result<(Self, Vec<Option<String>>), api::Error> {
         let list = like.metadata.name.as_deref().unwrap_or_default();
         let unique = Uuid::new_v4().simple().to_string();
-        let mut shards = Vec::new();
-        for (number, piece) in packed.chunks(MAX_SHARD_BYTES).enumerate() {
+        let pieces = packed.chunks(MAX_SHARD_BYTES).enumerate();
+        let written = try_join_all(pieces.map(async |(number, piece)| {
             let name = format!("{list}-{}-{number}", &unique[..12]);
             let mut secret = like.clone();
             secret.metadata.name = Some(name.clone());
             secret.data = Some(BTreeMap::from([(SHARD_KEY.to_owned(), ByteString(piece.to_vec()))]));
-            let what = format!("write Secret `{name}`");
-            api::call(what, secrets.create(&api::post_params(), &secret)).await?;
-            shards.push(Shard {
-                secret: name,
-                digest: digest(piece),
-            });
-        }
-        Ok(Self {
-            installation: installation.to_owned(),
-            shards,
-        })
+            let version = api::put(secrets, secret, None).await?.resource_version();
+            let digest = digest(piece);
+            Ok((Shard { secret: name, digest }, version))
+        }))
+        .await?;
+        let (shards, versions) = written.into_iter().unzip();
+        let installation = installation.to_owned();
+        Ok((Self { installation, shards }, versions))
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }

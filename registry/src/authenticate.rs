@@ -235,17 +235,7 @@ impl Authenticator {
                 Ok(principal) => (Ok(principal), Authentication::Refresh),
                 Err(error) => (Err(error.into()), Authentication::BadRefresh),
             },
-            Credentials::Bearer(token) => match (token_server(snapshot, token), Issuer::of(snapshot, token)) {
-                (Some(server), _) => match self.delegated(snapshot, server, token) {
-                    Ok(principal) => (Ok(principal), Authentication::TokenServer),
-                    Err(error) => (Err(error.into()), Authentication::BadTokenServer),
-                },
-                (None, Some(issuer)) => self.foreign(snapshot, issuer, token, "").await,
-                (None, None) => match self.token(snapshot, token).await {
-                    Ok(principal) => (Ok(principal), Authentication::Token),
-                    Err(error) => (Err(error.into()), Authentication::BadToken),
-                },
-            },
+            Credentials::Bearer(token) => self.bearer(snapshot, token).await,
         };
         self.metrics.authentication(counted);
         result.map(|principal| Principal {
@@ -253,6 +243,27 @@ impl Authenticator {
             certificate: certificate(snapshot, client),
             ..principal
         })
+    }
+
+    /// Whom a token shows, whoever made it.
+    async fn bearer(
+        &self,
+        snapshot: &mut Arc<Snapshot>,
+        token: &str,
+    ) -> (Result<Principal, Rejection>, Authentication) {
+        if let Some(server) = token_server(snapshot, token) {
+            return match self.delegated(snapshot, server, token) {
+                Ok(principal) => (Ok(principal), Authentication::TokenServer),
+                Err(error) => (Err(error.into()), Authentication::BadTokenServer),
+            };
+        }
+        if let Some(issuer) = Issuer::of(snapshot, token) {
+            return self.foreign(snapshot, issuer, token, "").await;
+        }
+        match self.token(snapshot, token).await {
+            Ok(principal) => (Ok(principal), Authentication::Token),
+            Err(error) => (Err(error.into()), Authentication::BadToken),
+        }
     }
 
     /// Whom a token of an issuer shows, and whether the username that came with it is theirs.

@@ -270,7 +270,7 @@ impl Service {
         let principal = match &credentials {
             // One of the registry's own would be exchanged for another for ever.
             Credentials::Bearer(token) if !authenticate::is_from_elsewhere(&snapshot, token) => {
-                Err("the token endpoint takes a username and a password, or a token of a ServiceAccount or of an OpenID Connect issuer, not one of its own".to_owned())
+                Err("the token endpoint takes a username and a password, or a token of a ServiceAccount or of an OpenID Connect issuer, not one that opens the registry already".to_owned())
             }
             other => {
                 let authenticated = self.authenticator.authenticate(other, client, &mut snapshot).await;

@@ -265,21 +265,27 @@ async fn a_pod_pushes_with_its_projected_token_and_nothing_else() -> Result<()> 
 }
 
 /// Lets the Registry's Pods ask the API server about tokens, as the guide says.
-fn may_review(namespace: &str) -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": { "name": format!("{namespace}-review") },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator" },
+fn may_review(namespace: &str) -> [Value; 2] {
+    let name = format!("{namespace}-review");
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": name },
+        "rules": [{ "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"] }],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
         "subjects": [{ "kind": "ServiceAccount", "name": "main-registry", "namespace": namespace }],
-    })
+    });
+    [role, binding]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_tokens_are_reviewed_that_of_a_pod_that_is_gone_ends() -> Result<()> {
     with_namespace("reviews", async |cluster| {
-        let binding = format!("{}-review", cluster.namespace);
+        let name = format!("{}-review", cluster.namespace);
         undo_after(reviewed(&cluster), async {
-            cluster.delete("ClusterRoleBinding", &binding).await
+            cluster.delete("ClusterRoleBinding", &name).await?;
+            cluster.delete("ClusterRole", &name).await
         })
         .await
     })
@@ -309,8 +315,8 @@ async fn reviewed(cluster: &Cluster) -> Result<()> {
     let answer = target.get("/v2/ci/app/tags/list", &of_pod).await?;
     ensure!(answer.status == 503, "{} {}", answer.status, answer.text());
     let log = cluster.log(&text(&own["metadata"]["name"]), false).await?;
-    ensure!(log.contains("system:auth-delegator"), "{log}");
-    cluster.apply([may_review(&cluster.namespace)]).await?;
+    ensure!(log.contains("`tokenreviews`"), "{log}");
+    cluster.apply(may_review(&cluster.namespace)).await?;
     wait_for("the API server is asked", PATIENCE, async || {
         for who in [&of_pod, &of_account] {
             let status = target.pull_status(who, "ci/app").await?;

@@ -8,6 +8,7 @@ use super::{OidcIssuer, TokenServer};
 /// How clients sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.tokenServer) || !has(self.challenge) || self.challenge != 'Basic'").message("with `challenge: Basic` nobody is sent to a tokenServer: leave out one of them"))]
 pub struct Auth {
     /// How long a token that a client was given is valid, `5m` to `1h`. Default `5m`. Policy is decided at each request
     /// whatever a token says.
@@ -47,7 +48,8 @@ pub struct Auth {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     pub oidc: Option<Vec<OidcIssuer>>,
-    /// A server that clients get tokens from, in place of this registry; passwords and other tokens are accepted as ever. Default: none.
+    /// A server that clients get tokens from, in place of this registry. Whoever waits to be asked sends their credentials there, and
+    /// those of RegistryIdentities serve only who sends them without being asked. Not together with a Basic challenge. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_server: Option<TokenServer>,
     /// Certificates of clients. Needs `tls`. Default: clients are asked for none.

@@ -1,20 +1,20 @@
 //! Writes the state, then the access document, each in place of exactly the version that was read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crds::secret_types;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
-use registry_config::{
-    Access, CONTENT_KEY, INDEX_KEY, Layout, MAX_PACKED_BYTES, MAX_SHARD_BYTES, Packed, Slot, digest_of, pack,
-};
+use registry_config::{Access, CONTENT_KEY, INDEX_KEY, Layout, MAX_PACKED_BYTES, MAX_SHARD_BYTES, Packed, Slot, pack};
 
 use crate::api;
 use crate::context::Context;
+use crate::decoded::Versions;
 use crate::names;
-use crate::registry::snapshot::{LiveIndex, Snapshot};
+use crate::registry::snapshot::{LiveIndex, Published, Snapshot};
 use crate::registry::tidy;
 use crate::registry::validate::{self, Plan};
 use crate::shards::{self, Idle, Occupied};
@@ -48,9 +48,9 @@ impl Publication {
 /// The document as the pass found it, without writing anything.
 pub(super) fn found(snapshot: &Snapshot) -> Publication {
     let document = match &snapshot.index {
-        LiveIndex::Read { revision, digest, .. } => Some(Document {
-            revision: *revision,
-            digest: digest.clone(),
+        LiveIndex::Read { document, .. } => Some(Document {
+            revision: document.revision,
+            digest: document.digest.clone(),
         }),
         LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => None,
     };
@@ -74,20 +74,20 @@ pub(super) async fn publish(
     plan: &Plan,
 ) -> Result<Publication, api::Error> {
     let due = is_due(snapshot, plan);
-    // What no registry would accept must not replace what they all have.
-    if due && let Err(problems) = Access::compile(plan.content.clone()) {
-        let problems: Vec<String> = problems.iter().take(3).map(ToString::to_string).collect();
-        return Ok(Publication {
-            refused: Some(format!(
-                "no registry would accept the access document, so the previous one stays in force: {}",
-                problems.join("; ")
-            )),
-            ..found(snapshot)
-        });
-    }
     let refuse = |why: String| Publication {
         refused: Some(why),
         ..found(snapshot)
+    };
+    // What no registry would accept must not replace what they all have.
+    let compiled = match due.then(|| Access::compile(plan.content.clone())).transpose() {
+        Ok(compiled) => compiled,
+        Err(problems) => {
+            let problems: Vec<String> = problems.iter().take(3).map(ToString::to_string).collect();
+            return Ok(refuse(format!(
+                "no registry would accept the access document, so the previous one stays in force: {}",
+                problems.join("; ")
+            )));
+        }
     };
     let index_version = match &snapshot.index {
         LiveIndex::Absent | LiveIndex::Foreign => None,
@@ -111,6 +111,7 @@ pub(super) async fn publish(
         LiveState::Absent | LiveState::Foreign { .. } | LiveState::Unreadable { .. } => (false, None),
     };
     let secrets = snapshot.secrets(context);
+    let registry = ObjectRef::from_obj(snapshot.registry.as_ref());
     // The slot is looked at before anything is written: whoever writes the state after that has not been overtaken until then.
     let ready = match packed {
         Some(packed) => match look(&secrets, snapshot, &packed, index_version).await? {
@@ -133,24 +134,32 @@ pub(super) async fn publish(
             }
             Err(error) => return Ok(refuse(error.to_string())),
         };
-        write_state(&secrets, snapshot, &next.installation, packed, state_version).await?;
+        let versions = write_state(&secrets, snapshot, &next.installation, packed, state_version).await?;
+        context.states.keep(&registry, versions, Arc::new(next));
     }
-    if let Some((packed, idle)) = ready {
-        write_document(&secrets, snapshot, packed, idle, index_version).await?;
+    let mut written = None;
+    if let Some(((packed, idle), access)) = ready.zip(compiled) {
+        let document = Document {
+            revision: plan.next_revision,
+            digest: packed.digest.clone(),
+        };
+        let versions = write_document(&secrets, snapshot, packed, idle, index_version).await?;
+        let published = Published {
+            revision: document.revision,
+            digest: document.digest.clone(),
+            access,
+        };
+        context.documents.keep(&registry, versions, Arc::new(published));
+        written = Some(document);
     }
     // Last, because a revocation waits for nothing that is not needed.
     let replaced = state_version.filter(|_| !unchanged);
     for shard in replaced.into_iter().flat_map(|version| &version.shards) {
         tidy::delete(&secrets, shard, None, None).await;
     }
-    if !due {
+    let Some(document) = written else {
         return Ok(found(snapshot));
-    }
-    let document = Document {
-        revision: plan.next_revision,
-        digest: digest_of(&plan.content),
     };
-    let registry = ObjectRef::from_obj(snapshot.registry.as_ref());
     tracing::info!(%registry, revision = document.revision, "access document published");
     Ok(Publication {
         document: Some(document),
@@ -190,7 +199,7 @@ async fn write_document(
     packed: Packed,
     idle: Option<Idle>,
     version: Option<&SecretVersion>,
-) -> Result<(), api::Error> {
+) -> Result<Option<Versions>, api::Error> {
     let registry = &snapshot.registry;
     let mut like = like(
         snapshot,
@@ -199,14 +208,15 @@ async fn write_document(
     );
     like.metadata.owner_references = registry.controller_owner_ref(&()).map(|owner| vec![owner]);
     let mut data = BTreeMap::from([(INDEX_KEY.to_owned(), ByteString(packed.index))]);
-    match (packed.content, idle) {
+    let shards = match (packed.content, idle) {
         (Layout::Inside(content), _) => {
             data.insert(CONTENT_KEY.to_owned(), ByteString(content));
+            Vec::new()
         }
         (Layout::Outside(_, pieces), Some(idle)) => idle.write(secrets, pieces, &like).await?,
         (Layout::Outside(..), None) => unreachable!("a slot is looked at for every document that needs one"),
-    }
-    write(secrets, like, data, version).await
+    };
+    write(secrets, like, data, version, shards).await
 }
 
 /// Writes the state, in new shards where it needs any.
@@ -216,20 +226,20 @@ async fn write_state(
     installation: &str,
     packed: Vec<u8>,
     version: Option<&SecretVersion>,
-) -> Result<(), api::Error> {
+) -> Result<Option<Versions>, api::Error> {
     let like = like(
         snapshot,
         names::state_secret(&snapshot.registry.name_any()),
         secret_types::STATE,
     );
-    let (key, value) = if packed.len() <= MAX_SHARD_BYTES {
-        (STATE_KEY, packed)
+    let (key, value, shards) = if packed.len() <= MAX_SHARD_BYTES {
+        (STATE_KEY, packed, Vec::new())
     } else {
-        let list = List::write(secrets, &like, installation, &packed).await?;
-        (LIST_KEY, list.to_json())
+        let (list, versions) = List::write(secrets, &like, installation, &packed).await?;
+        (LIST_KEY, list.to_json(), versions)
     };
     let data = BTreeMap::from([(key.to_owned(), ByteString(value))]);
-    write(secrets, like, data, version).await
+    write(secrets, like, data, version, shards).await
 }
 
 /// What all Secrets of a kind have.
@@ -243,22 +253,16 @@ fn like(snapshot: &Snapshot, name: String, type_: &str) -> Secret {
     secret
 }
 
-/// Makes a Secret, or replaces the version that was read and no other: whoever was overtaken gets a conflict.
+/// Makes a Secret, or replaces the version that was read; with those of its shards the result is what a pass will find.
 async fn write(
     secrets: &Api<Secret>,
     mut secret: Secret,
     data: BTreeMap<String, ByteString>,
     version: Option<&SecretVersion>,
-) -> Result<(), api::Error> {
-    let name = secret.name_any();
+    shards: Vec<Option<String>>,
+) -> Result<Option<Versions>, api::Error> {
     secret.data = Some(data);
-    let (what, params) = (format!("write Secret `{name}`"), api::post_params());
-    match version {
-        None => api::call(what, secrets.create(&params, &secret)).await?,
-        Some(version) => {
-            secret.metadata.resource_version.clone_from(&version.resource_version);
-            api::call(what, secrets.replace(&name, &params, &secret)).await?
-        }
-    };
-    Ok(())
+    let version = version.and_then(|version| version.resource_version.clone());
+    let written = api::put(secrets, secret, version).await?;
+    Ok(Versions::of([written.resource_version()].into_iter().chain(shards)))
 }

@@ -1,6 +1,8 @@
 //! All reads of a pass over a Registry: from the stores where they serve, live where only the newest will do.
 
+mod index;
 mod sources;
+mod state;
 mod trust;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,9 +14,7 @@ use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, Secret};
 use kube::api::{DynamicObject, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
-use registry_config::{
-    AccessContent, CONTENT_KEY, Certificate, Htpasswd, INDEX_KEY, InvalidTlsPair, TlsPair, TokenKey,
-};
+use registry_config::{Certificate, Htpasswd, InvalidTlsPair, TlsPair, TokenKey};
 use zeroize::Zeroizing;
 
 use crate::api;
@@ -24,12 +24,12 @@ use crate::hashing::{HashResult, HashSlot, is_marked, value_of};
 use crate::names;
 use crate::outcome::Verdict;
 use crate::registry::admission::Namespaces;
-use crate::shards;
-use crate::state::{LiveState, Outside, SecretVersion};
-use crate::state_shards::List;
+use crate::state::LiveState;
 use crate::stores::{
     authorities_secret, issuer_authorities, registries_of, registry_of, token_server_secret, user_file,
 };
+pub(super) use index::LiveIndex;
+pub(crate) use index::Published;
 pub(super) use sources::{Rotation, Source, secrets_of};
 pub(super) use trust::TrustFile;
 
@@ -155,39 +155,6 @@ impl CertificateSource {
     }
 }
 
-/// The published index as a pass found it.
-pub(super) enum LiveIndex {
-    Absent,
-    /// A Secret of that name exists and is none of the operator's.
-    Foreign,
-    /// It is the operator's, but cannot be read as a document.
-    Unreadable {
-        secret: SecretVersion,
-    },
-    Read {
-        revision: u64,
-        digest: String,
-        content: Box<AccessContent>,
-        secret: SecretVersion,
-    },
-}
-
-impl LiveIndex {
-    /// What the document in force says, where there is one that can be read.
-    pub(super) fn content(&self) -> Option<&AccessContent> {
-        match self {
-            Self::Read { content, .. } => Some(content),
-            Self::Absent | Self::Foreign | Self::Unreadable { .. } => None,
-        }
-    }
-
-    /// The UIDs of the identities that it lists.
-    pub(super) fn listed(&self) -> HashSet<&str> {
-        let listed = self.content().into_iter().flat_map(|content| &content.identities);
-        listed.filter_map(|entry| entry.uid.as_deref()).collect()
-    }
-}
-
 /// The volume as a pass found it.
 pub(super) enum Claim {
     /// The Registry uses none.
@@ -230,19 +197,8 @@ pub(super) async fn take(registry: Arc<Registry>, context: &Context) -> Result<S
         .iter()
         .map(|found| (found.name_any(), found.labels().clone()))
         .collect();
-    let outside = match state.as_ref().and_then(List::of) {
-        Some(list) => {
-            let packed = list.read(&secrets).await?;
-            if packed.is_err() {
-                let read = state.as_ref().and_then(ResourceExt::resource_version);
-                shards::ensure_unchanged(&secrets, &state_name, read).await?;
-            }
-            Some(Outside { list, packed })
-        }
-        None => None,
-    };
-    let state = LiveState::read(state.as_ref(), outside, &context.settings.installation);
-    let index = read_index(index.as_ref(), &index_name, &secrets).await?;
+    let state = state::read(state.as_ref(), &reference, &secrets, context).await?;
+    let index = index::read(index.as_ref(), &reference, &secrets, context).await?;
     let (sources, hashes) = sources::read(&registry, &namespaces, &identities, &index, context).await?;
 
     let own = |kind: &str| {
@@ -348,43 +304,6 @@ async fn certificate(registry: &Registry, secrets: &Api<Secret>) -> Result<Certi
     Ok(match TlsPair::parse(&certificate, &key) {
         Ok(pair) => CertificateSource::Usable(pair.certificate),
         Err(why) => CertificateSource::Unusable(why),
-    })
-}
-
-async fn read_index(secret: Option<&Secret>, name: &str, secrets: &Api<Secret>) -> Result<LiveIndex, api::Error> {
-    let Some(secret) = secret else {
-        return Ok(LiveIndex::Absent);
-    };
-    if secret.type_.as_deref() != Some(secret_types::ACCESS) {
-        return Ok(LiveIndex::Foreign);
-    }
-    let key = |key: &str| Some(secret.data.as_ref()?.get(key)?.0.clone());
-    let index = key(INDEX_KEY).unwrap_or_default();
-    let listed = registry_config::parse_index(&index).ok().and_then(|index| index.shards);
-    let version = SecretVersion {
-        resource_version: secret.resource_version(),
-        slot: listed.as_ref().map(|listed| listed.slot),
-        shards: Vec::new(),
-    };
-    let content = match listed {
-        Some(listed) => {
-            let content = shards::read(secrets, name, &listed).await?;
-            if content.is_none() {
-                shards::ensure_unchanged(secrets, name, secret.resource_version()).await?;
-            }
-            content
-        }
-        None => key(CONTENT_KEY),
-    };
-    let read = content.and_then(|content| registry_config::index_from_secret(&index, &content).ok());
-    Ok(match read {
-        Some((index, access)) => LiveIndex::Read {
-            revision: index.revision,
-            digest: index.digest.unwrap_or_default(),
-            content: Box::new(access.content),
-            secret: version,
-        },
-        None => LiveIndex::Unreadable { secret: version },
     })
 }
 

@@ -365,8 +365,9 @@ pub(super) fn special(snapshot: &Snapshot, plan: &Plan) -> Vec<(&'static str, Ve
         .identities
         .iter()
         .any(|identity| identity.is_in_force(snapshot.now));
+    let others_know_somebody = plan.content.token_server.is_some() || !plan.content.oidc.is_empty();
     add(
-        !can_sign_in,
+        !can_sign_in && !others_know_somebody,
         types::NO_IDENTITIES,
         reasons::NONE,
         "nobody can sign in yet: create a RegistryIdentity that names this Registry",

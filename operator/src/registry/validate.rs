@@ -247,7 +247,7 @@ fn taken(identities: &BTreeMap<String, Identity>) -> HashSet<String> {
 /// A revision above every one that was ever published or reported.
 fn next_revision(snapshot: &Snapshot, state: &State) -> u64 {
     let published = match &snapshot.index {
-        LiveIndex::Read { revision, .. } => *revision,
+        LiveIndex::Read { document, .. } => document.revision,
         LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => 0,
     };
     let clock = u64::try_from(snapshot.now.as_millisecond()).unwrap_or(0);
@@ -273,8 +273,8 @@ fn waits_for_certificate(snapshot: &Snapshot, workload: &Workload) -> bool {
 /// Whether the document in force differs from `content`.
 pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool {
     match &snapshot.index {
-        LiveIndex::Read { digest, revision, .. } => {
-            *digest != digest_of(content) || snapshot.highest_reported > *revision
+        LiveIndex::Read { document, .. } => {
+            document.digest != digest_of(content) || snapshot.highest_reported > document.revision
         }
         LiveIndex::Absent | LiveIndex::Foreign | LiveIndex::Unreadable { .. } => true,
     }
@@ -312,9 +312,11 @@ fn content(
         .values()
         .filter_map(|identity| match &identity.entry {
             Some(entry) => Some(entry.clone()),
-            // Whoever is not listed could come back as somebody whom a proxy names, whose namespace is admitted, or whose
+            // Whoever is not listed could come back as somebody whom a proxy or a token server names, whose namespace is admitted, or whose
             // certificate is believed: who must not sign in is listed as over.
-            None if identity.holds_username => identity.over(reloadable.user_header.is_some()),
+            None if identity.holds_username => {
+                identity.over(reloadable.user_header.is_some() || trusted.token_server.is_some())
+            }
             None => None,
         })
         .chain(users.entries.iter().cloned())

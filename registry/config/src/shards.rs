@@ -119,7 +119,7 @@ impl Layout {
 }
 
 /// `sha256:` and the hex digest of bytes.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 

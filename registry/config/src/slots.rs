@@ -38,6 +38,8 @@ pub fn digest_of(content: &AccessContent) -> String {
 /// An access document as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
+    /// What the index names: the digest of the content, as [`digest_of`] gives it.
+    pub digest: String,
     /// What stands under [`INDEX_KEY`].
     pub index: Vec<u8>,
     /// What stands under [`CONTENT_KEY`], in the same Secret or in those of shards.
@@ -53,21 +55,22 @@ pub fn pack(content: &AccessContent, revision: u64, idle: Slot) -> Result<Packed
     if json.len() as u64 > MAX_UNPACKED_BYTES {
         return Err(PackError::TooLarge(json.len()));
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&json).map_err(PackError::Write)?;
     let packed = encoder.finish().map_err(PackError::Write)?;
     let length = packed.len();
     let content = Layout::of(packed, idle).ok_or(PackError::TooLarge(length))?;
+    let digest = shards::digest(&json);
     let index = AccessIndex {
         kind: AccessIndex::KIND.to_owned(),
         format_version: FORMAT_VERSION,
         revision,
-        digest: Some(shards::digest(&json)),
+        digest: Some(digest.clone()),
         shards: content.shards().cloned(),
         content: None,
     };
     let index = serde_json::to_vec(&index).expect("an index has only string keys");
-    Ok(Packed { index, content })
+    Ok(Packed { digest, index, content })
 }
 
 /// Reads an index as it stands under [`INDEX_KEY`].

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{Problem, SignatureAlgorithm, audience};
-pub use keys::TokenServerKeys;
 
 /// A server that clients sign in with and get tokens from. Its tokens say who somebody is and what they may do at most; policies decide as
 /// they do about everybody.
@@ -23,7 +22,7 @@ pub struct TokenServer {
     /// What it calls itself, exactly as tokens have it in `iss`.
     pub issuer: String,
     /// The keys that verify its tokens: certificates or public keys in PEM, or a JSON Web Key Set (RFC 7517). A certificate counts for
-    /// the key in it and nothing else, as long as it stands here.
+    /// the key in it and nothing else, as long as it stands here; one that issued another here counts for nothing.
     pub keys: String,
     /// How tokens may be signed. Default: with any of them that the keys are for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,10 +41,27 @@ impl TokenServer {
                 problems.push(Problem::new(path, "it is empty, or has a control character"));
             }
         }
-        if let Err(why) = TokenServerKeys::parse(&self.keys) {
+        if let Err(why) = self.key_set() {
             problems.push(Problem::new("keys", why));
         }
         problems
+    }
+
+    /// Its keys, as a JSON Web Key Set of those that verify tokens, with nothing in it that is secret. One without a `kid` may have signed any
+    /// token: servers name keys of PEM each in its own way.
+    ///
+    /// # Errors
+    /// In words, where there is no such key, or one that cannot be read.
+    pub fn key_set(&self) -> Result<Value, String> {
+        Self::read_keys(&self.keys)
+    }
+
+    /// The same of keys that are not in a document yet.
+    ///
+    /// # Errors
+    /// As [`Self::key_set`].
+    pub fn read_keys(text: &str) -> Result<Value, String> {
+        keys::key_set(text)
     }
 
     /// What its tokens for a registry are for whose own service is `own`.

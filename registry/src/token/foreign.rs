@@ -24,8 +24,8 @@ pub(crate) type ForeignClaims = Map<String, Value>;
 /// Keys that verify tokens of one issuer.
 pub(crate) struct ForeignKeys {
     keys: Vec<ForeignKey>,
-    /// Whether tokens name their key as the set does.
-    are_named: bool,
+    /// Whether a key without a name may have signed any token.
+    nameless_sign: bool,
     fingerprint: [u8; 32],
 }
 
@@ -42,15 +42,15 @@ impl ForeignKeys {
         let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
         Self {
             keys: keys.filter_map(ForeignKey::parse).take(MAX_KEYS).collect(),
-            are_named: true,
+            nameless_sign: false,
             fingerprint: Sha256::digest(jwks.to_string()).into(),
         }
     }
 
-    /// The same keys, of which any may have signed a token, whatever that calls its key.
-    pub(crate) fn without_names(self) -> Self {
+    /// The same keys, of which one without a name may have signed a token whatever that calls its key.
+    pub(crate) fn with_nameless(self) -> Self {
         Self {
-            are_named: false,
+            nameless_sign: true,
             ..self
         }
     }
@@ -65,7 +65,7 @@ impl ForeignKeys {
         &self.fingerprint
     }
 
-    /// Checks the signature of a token by the key that its header names, and by no other; where keys have no names, by any.
+    /// Checks the signature of a token by the key that its header names, and by no other; where some without a name may have, by those.
     pub(super) fn verify(&self, token: &str) -> Result<ForeignClaims, TokenError> {
         if token.len() > MAX_LENGTH {
             return Err(TokenError::Malformed);
@@ -75,21 +75,20 @@ impl ForeignKeys {
             return Err(TokenError::Critical);
         }
         let named = |key: &&ForeignKey| match (&header.kid, &key.kid) {
-            _ if !self.are_named => true,
+            (_, None) if self.nameless_sign => true,
             (Some(wanted), Some(kid)) => wanted == kid,
             // An issuer of a single key need not name it.
             (None, _) => self.keys.len() == 1,
             (Some(_), None) => false,
         };
         let mut refusal = TokenError::Key;
-        // One key, or each of a few without names.
+        // One, where all have names.
         for key in self.keys.iter().filter(named) {
             match key.verify(token, header.alg) {
-                Err(TokenError::Signature) if !self.are_named => refusal = TokenError::Signature,
-                Err(TokenError::Malformed) if !self.are_named && refusal == TokenError::Key => {
-                    refusal = TokenError::Malformed;
-                }
-                answer => return answer,
+                Ok(claims) => return Ok(claims),
+                // That a signature is wrong says more than that it is of another kind.
+                Err(_) if refusal == TokenError::Signature => {}
+                Err(error) => refusal = error,
             }
         }
         Err(refusal)

@@ -1,9 +1,10 @@
 //! [`ServerTokens`]: verifies tokens of the server that a document names in place of the registry's own token endpoint (CNCF Distribution,
 //! "Token Authentication Implementation").
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use registry_config::{Problem, TokenServer, TokenServerKeys, check_username};
+use registry_config::{Problem, TokenServer, check_username};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -50,6 +51,16 @@ struct Resource {
     /// `null` where a server grants nothing of what was asked for.
     #[serde(default)]
     actions: Option<Vec<String>>,
+    /// What GitLab adds.
+    #[serde(default)]
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    /// Patterns of tags that an action is denied for, by action.
+    #[serde(default)]
+    tag_deny_access_patterns: Option<BTreeMap<String, Option<Vec<String>>>>,
 }
 
 /// Verifies tokens. What it remembers is only that a signature was right under a set of keys.
@@ -69,9 +80,10 @@ impl Default for ServerTokens {
 impl TrustedServer {
     /// Prepares what a document says, whose own service is `service`.
     pub(crate) fn new(settings: &TokenServer, service: &str) -> Result<Self, Problem> {
-        let found = TokenServerKeys::parse(&settings.keys).map_err(|why| Problem::new("tokenServer.keys", why))?;
-        let keys = ForeignKeys::of(&found.jwks);
-        let keys = if found.are_named { keys } else { keys.without_names() };
+        let keys = settings
+            .key_set()
+            .map_err(|why| Problem::new("tokenServer.keys", why))?;
+        let keys = ForeignKeys::of(&keys).with_nameless();
         if keys.is_empty() {
             let message = "there is no key that verifies signatures with an algorithm that is known";
             return Err(Problem::new("tokenServer.keys", message));
@@ -132,12 +144,22 @@ fn read(claims: &ForeignClaims) -> Result<ShownBearer, TokenError> {
     })
 }
 
-/// What a resource opens. `*` of a repository is everything that can be done there.
+/// What a resource opens. `*` of a repository is everything that can be done there, and an action that is denied for some tags is not opened.
 fn claim(resource: Resource) -> AccessClaim {
     let mut actions = resource.actions.unwrap_or_default();
     if resource.kind == "repository" && actions.iter().any(|action| action == "*") {
         actions = Grant::ALL.map(|grant| grant.as_str().to_owned()).to_vec();
     }
+    // Rather nothing than more than the server means.
+    let denied = resource
+        .meta
+        .and_then(|meta| meta.tag_deny_access_patterns)
+        .unwrap_or_default();
+    actions.retain(|action| {
+        denied
+            .get(action)
+            .is_none_or(|patterns| patterns.as_ref().is_none_or(Vec::is_empty))
+    });
     AccessClaim {
         kind: resource.kind,
         name: resource.name,

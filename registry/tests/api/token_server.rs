@@ -136,6 +136,13 @@ async fn policy_and_the_token_both_bound_what_its_bearer_may_do() {
         status(&registry, tags("team/app").bearer(&server.token(&nothing))).await,
         401
     );
+    // Where it denies an action for some tags, which a policy says better, that action is not opened.
+    let mut protected = claims("pusher", &[("team/app", &["pull", "push"])]);
+    protected["access"][0]["meta"] =
+        json!({ "project_path": "team/app", "tag_deny_access_patterns": { "push": ["^v"], "delete": null } });
+    let protected = server.token(&protected);
+    assert_eq!(status(&registry, push("team/app").bearer(&protected)).await, 401);
+    assert_eq!(status(&registry, tags("team/app").bearer(&protected)).await, 404);
     let mut catalog = claims("admin", &[]);
     catalog["access"] = json!([{ "type": "registry", "name": "catalog", "actions": ["*"] }]);
     assert_eq!(
@@ -218,9 +225,9 @@ async fn tokens_that_the_server_did_not_make_for_this_registry_and_this_time_are
     assert_eq!(status(&registry, exchange).await, 401);
     // A key that the header brings along is no key of the server's.
     let thief = Server::new();
-    let public = registry_config::TokenServerKeys::parse(&thief.key.public_key_pem()).unwrap();
+    let public = registry_config::TokenServer::read_keys(&thief.key.public_key_pem()).unwrap();
     let header: Header =
-        serde_json::from_value(json!({ "alg": "ES256", "typ": "JWT", "jwk": public.jwks["keys"][0] })).unwrap();
+        serde_json::from_value(json!({ "alg": "ES256", "typ": "JWT", "jwk": public["keys"][0] })).unwrap();
     let stolen = thief.sign(&header, &claims("admin", access));
     assert_eq!(status(&registry, push("team/app").bearer(&stolen)).await, 401);
 }
@@ -241,24 +248,35 @@ async fn what_changes_in_the_document_counts_at_the_next_request() {
     assert_eq!(status(&registry, push()).await, 202);
     let newer = next.token(&claims("pusher", access));
     assert_eq!(status(&registry, Call::get("/v2/").bearer(&newer)).await, 200);
+    // Any of them may have signed, of whatever kinds they are.
+    let other = || KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().public_key_pem();
+    let all = [
+        other(),
+        other(),
+        Server::new().certificate(),
+        other(),
+        server.certificate(),
+    ];
+    registry.publish(3, with(&all.concat()));
+    assert_eq!(status(&registry, push()).await, 202);
     let mut over = with(&server.certificate());
     over["identities"][1]["notAfter"] = json!("2020-01-01T00:00:00Z");
     assert_eq!(over["identities"][1]["username"], "pusher");
-    registry.publish(3, over);
+    registry.publish(4, over);
     assert_eq!(status(&registry, push()).await, 401);
     let mut other = with(&server.certificate());
     other["tokenServer"]["service"] = json!("registry.other");
-    registry.publish(4, other);
+    registry.publish(5, other);
     assert_eq!(status(&registry, push()).await, 401);
     let mut narrow = with(&server.certificate());
     narrow["tokenServer"]["algorithms"] = json!(["RS256"]);
-    registry.publish(5, narrow);
+    registry.publish(6, narrow);
     assert_eq!(status(&registry, push()).await, 401);
-    registry.publish(6, with(&next.certificate()));
+    registry.publish(7, with(&next.certificate()));
     assert_eq!(status(&registry, push()).await, 401);
-    registry.publish(7, content());
+    registry.publish(8, content());
     assert_eq!(status(&registry, push()).await, 401);
-    registry.publish(8, with(&server.certificate()));
+    registry.publish(9, with(&server.certificate()));
     assert_eq!(status(&registry, push()).await, 202);
 }
 

@@ -119,11 +119,11 @@ impl Identity {
     }
 
     /// The line of an identity that nobody can sign in as, where its names could be taken for somebody else's without it.
-    pub(super) fn over(&self, proxies_name_people: bool) -> Option<IdentityEntry> {
+    pub(super) fn over(&self, others_name_people: bool) -> Option<IdentityEntry> {
         let has_names = !self.service_accounts.is_empty()
             || !self.oidc_subjects.is_empty()
             || !self.certificate_subjects.is_empty();
-        (proxies_name_people || has_names).then(|| IdentityEntry {
+        (others_name_people || has_names).then(|| IdentityEntry {
             not_after: Some(Timestamp::UNIX_EPOCH),
             service_accounts: self.service_accounts.clone(),
             oidc_subjects: self.oidc_subjects.clone(),

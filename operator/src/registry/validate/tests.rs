@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use super::{Manage, Plan, validate};
 use crate::hashing::{HashResult, HashSlot, Which};
 use crate::password_source::SecretForm;
-use crate::registry::snapshot::{CertificateSource, LiveIndex, Rotation, Snapshot, Source, TrustFile, UserFile};
+use crate::registry::snapshot::{
+    CertificateSource, LiveIndex, Published, Rotation, Snapshot, Source, TrustFile, UserFile,
+};
 use crate::registry::status::special;
 use crate::settings::{LogFormat, Settings};
 use crate::state::{LiveState, SecretVersion, SourceVersion, State, StoredHash};
@@ -192,10 +194,18 @@ fn state_of(plan: Plan) -> State {
 
 /// The published index, with this content.
 fn index_of(content: AccessContent) -> LiveIndex {
-    LiveIndex::Read {
-        revision: 1,
+    index_at(1, content)
+}
+
+/// The same, under this revision.
+fn index_at(revision: u64, content: AccessContent) -> LiveIndex {
+    let document = Published {
+        revision,
         digest: String::new(),
-        content: Box::new(content),
+        access: registry_config::Access::compile(content).unwrap(),
+    };
+    LiveIndex::Read {
+        document: Arc::new(document),
         secret: SecretVersion::default(),
     }
 }
@@ -609,12 +619,7 @@ fn a_revision_is_above_everything_ever_seen() {
     assert_eq!(validate(&snapshot, &settings()).next_revision, 1_000_001, "the clock");
     snapshot.highest_reported = 5_000_000;
     assert_eq!(validate(&snapshot, &settings()).next_revision, 5_000_001, "a Pod");
-    snapshot.index = LiveIndex::Read {
-        revision: 6_000_000,
-        digest: String::new(),
-        content: Box::new(validate(&snapshot, &settings()).content),
-        secret: SecretVersion::default(),
-    };
+    snapshot.index = index_at(6_000_000, validate(&snapshot, &settings()).content);
     assert_eq!(validate(&snapshot, &settings()).next_revision, 6_000_001, "the index");
     let snapshot = snapshot.with_state(State {
         revision: 7_000_000,

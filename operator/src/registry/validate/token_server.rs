@@ -2,7 +2,7 @@
 
 use crds::{TokenServer as Spec, reasons};
 use kube::ResourceExt;
-use registry_config::{OidcIssuer, ServiceAccountTokens, TokenServer, TokenServerKeys};
+use registry_config::{OidcIssuer, ServiceAccountTokens, TokenServer};
 
 use crate::outcome::Verdict;
 use crate::registry::snapshot::Snapshot;
@@ -34,19 +34,25 @@ pub(super) fn judge(snapshot: &Snapshot, oidc: &[OidcIssuer], accounts: Option<&
             || oidc.iter().any(|other| other.issuer == issuer)
             || accounts.is_some_and(|accounts| accounts.issuer == issuer)
     };
-    let in_force = || {
-        let known = snapshot.index.content()?.token_server.clone()?;
-        (!is_taken(&known.issuer)).then_some(known)
+    let known = snapshot
+        .index
+        .content()
+        .and_then(|content| content.token_server.as_ref());
+    let known = known.filter(|known| !is_taken(&known.issuer));
+    // Whatever is wrong with the Secret, the settings beside it are those that were asked for.
+    let kept = known
+        .filter(|known| known.issuer == spec.issuer)
+        .map(|known| &known.keys);
+    let (keys, resolved) = match keys(spec, snapshot, kept.is_some()) {
+        Ok(keys) => (Some(keys), Ok(())),
+        Err(why) => (kept.cloned(), Err(why)),
     };
-    let keys = match keys(spec, snapshot) {
-        Ok(keys) => keys,
-        Err(why) => {
-            return Found {
-                listed: in_force(),
-                accepted: Ok(()),
-                resolved: Err(why),
-            };
-        }
+    let Some(keys) = keys else {
+        return Found {
+            listed: None,
+            accepted: Ok(()),
+            resolved,
+        };
     };
     let server = server(spec, keys);
     let mut wrong: Vec<String> = server.problems().iter().map(ToString::to_string).collect();
@@ -66,19 +72,24 @@ pub(super) fn judge(snapshot: &Snapshot, oidc: &[OidcIssuer], accounts: Option<&
         )),
     };
     Found {
-        listed: if accepted.is_ok() { Some(server) } else { in_force() },
+        listed: if accepted.is_ok() { Some(server) } else { known.cloned() },
         accepted,
-        resolved: Ok(()),
+        resolved,
     }
 }
 
-/// The keys that are named.
-fn keys(spec: &Spec, snapshot: &Snapshot) -> Result<String, Verdict> {
+/// The keys that are named, without anything secret that may stand beside them; `are_kept` says whether those of before count without them.
+fn keys(spec: &Spec, snapshot: &Snapshot, are_kept: bool) -> Result<String, Verdict> {
     let name = &spec.keys_secret_ref.name;
-    let check = |keys: &str| TokenServerKeys::parse(keys).map(|_| ());
-    trust::text(&snapshot.token_server_keys, name, snapshot, check).map_err(|(reason, why)| {
-        let message =
-            format!("Secret `{name}` with the keys of the token server: {why}; what was in force of it last still is");
+    let text = trust::text(&snapshot.token_server_keys, name, snapshot, |_| Ok(()));
+    let keys = text.and_then(|text| TokenServer::read_keys(&text).map_err(|why| (None, why)));
+    keys.map(|keys| keys.to_string()).map_err(|(reason, why)| {
+        let consequence = if are_kept {
+            "the keys that it had last still count; to stop believing it, remove `spec.auth.tokenServer`"
+        } else {
+            "none of its tokens is accepted until then"
+        };
+        let message = format!("Secret `{name}` with the keys of the token server: {why}; {consequence}");
         Verdict::no(reason.unwrap_or(reasons::INVALID_KEYS), message)
     })
 }

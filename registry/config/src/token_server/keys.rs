@@ -1,90 +1,130 @@
-//! [`TokenServerKeys`]: the keys of a token server, whichever way they are written.
+//! The keys of a token server, whichever way they are written, as a JSON Web Key Set (RFC 7517) with nothing in it that is secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-/// The shortest RSA key that is believed, in bits.
-const MIN_RSA_BITS: usize = 2048;
+/// How many keys there may be: two while one takes the other's place, and some to spare. A token may be tried with each.
+const MAX_KEYS: usize = 8;
+/// The shortest RSA key that is believed, in bytes.
+const MIN_RSA: usize = 256;
+/// The longest, in bytes: to verify with it takes long enough.
+const MAX_RSA: usize = 1024;
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
 const ED25519: &str = "1.3.101.112";
 
-/// The keys of a token server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenServerKeys {
-    /// A JSON Web Key Set (RFC 7517).
-    pub jwks: Value,
-    /// Whether tokens name them as the set does. Keys of PEM have no names: servers make one of the key, each in its own way.
-    pub are_named: bool,
+/// Reads certificates or public keys in PEM, or a JSON Web Key Set. Keys of a set that cannot verify tokens are left out, because an issuer
+/// may add a key of a new kind at any time; so are certificates of authorities that stand behind their own in PEM, and everything secret.
+///
+/// # Errors
+/// In words, where there is no key that could verify anything, one of PEM that cannot be read, or more than are looked at.
+pub(super) fn key_set(text: &str) -> Result<Value, String> {
+    let keys = if text.trim_start().starts_with('{') {
+        of_set(text)?
+    } else {
+        of_pem(text)?
+    };
+    if keys.len() > MAX_KEYS {
+        return Err(format!(
+            "there are {} keys, and at most {MAX_KEYS} are looked at",
+            keys.len()
+        ));
+    }
+    Ok(json!({ "keys": keys }))
 }
 
-impl TokenServerKeys {
-    /// Reads certificates or public keys in PEM, or a JSON Web Key Set.
-    ///
-    /// # Errors
-    /// In words, where there is no key that could verify anything, or one that cannot be read.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if text.trim_start().starts_with('{') {
-            return Self::parse_set(text);
-        }
-        let mut keys = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-            let number = keys.len() + 1;
-            let certificate = certificate.map_err(|error| cannot_be_read(number, &error))?;
-            let parsed = X509Certificate::from_der(&certificate);
-            let (_, parsed) = parsed.map_err(|error| format!("certificate {number} cannot be read: {error}"))?;
-            keys.push(jwk(parsed.public_key()).map_err(|why| format!("certificate {number}: {why}"))?);
-        }
-        for key in SubjectPublicKeyInfoDer::pem_slice_iter(text.as_bytes()) {
-            let number = keys.len() + 1;
-            let key = key.map_err(|error| cannot_be_read(number, &error))?;
-            let parsed = SubjectPublicKeyInfo::from_der(&key);
-            let (_, parsed) = parsed.map_err(|error| format!("key {number} cannot be read: {error}"))?;
-            keys.push(jwk(&parsed).map_err(|why| format!("key {number}: {why}"))?);
-        }
-        if keys.is_empty() {
-            return Err(
-                "there is no key: PEM begins with `-----BEGIN CERTIFICATE-----` or `-----BEGIN PUBLIC KEY-----`, and a JSON Web Key Set with `{`"
-                    .to_owned(),
-            );
-        }
-        Ok(Self {
-            jwks: json!({ "keys": keys }),
-            are_named: false,
-        })
+fn of_pem(text: &str) -> Result<Vec<Value>, String> {
+    let certificates = CertificateDer::pem_slice_iter(text.as_bytes());
+    let certificates: Vec<_> = numbered(certificates)?;
+    let mut parsed = Vec::new();
+    for (index, certificate) in certificates.iter().enumerate() {
+        let number = index + 1;
+        let (_, certificate) = X509Certificate::from_der(certificate)
+            .map_err(|error| format!("certificate {number} cannot be read: {error}"))?;
+        parsed.push((number, certificate));
     }
-
-    fn parse_set(text: &str) -> Result<Self, String> {
-        let jwks: Value =
-            serde_json::from_str(text).map_err(|error| format!("the JSON Web Key Set cannot be read: {error}"))?;
-        let keys = jwks.get("keys").and_then(Value::as_array);
-        let is_known = |key: &Value| {
-            let field = |name: &str| key.get(name).and_then(Value::as_str);
-            match (field("kty"), field("crv")) {
-                (Some("RSA"), _) | (Some("EC"), Some("P-256" | "P-384")) | (Some("OKP"), Some("Ed25519")) => {
-                    field("use").is_none_or(|usage| usage == "sig")
-                }
-                _ => false,
-            }
-        };
-        if keys.is_some_and(|keys| keys.iter().any(is_known)) {
-            return Ok(Self { jwks, are_named: true });
+    let stands_behind_another = |authority: &X509Certificate<'_>| {
+        parsed
+            .iter()
+            .any(|(_, other)| other.issuer() == authority.subject() && other.subject() != authority.subject())
+    };
+    let mut keys = Vec::new();
+    for (number, certificate) in &parsed {
+        if !stands_behind_another(certificate) {
+            keys.push(jwk(certificate.public_key()).map_err(|why| format!("certificate {number}: {why}"))?);
         }
-        Err(
-            "the JSON Web Key Set has no key of a kind that verifies tokens: RSA, EC with P-256 or P-384, or Ed25519"
+    }
+    let public = numbered(SubjectPublicKeyInfoDer::pem_slice_iter(text.as_bytes()))?;
+    for (index, key) in public.iter().enumerate() {
+        let number = index + 1;
+        let (_, key) =
+            SubjectPublicKeyInfo::from_der(key).map_err(|error| format!("key {number} cannot be read: {error}"))?;
+        keys.push(jwk(&key).map_err(|why| format!("key {number}: {why}"))?);
+    }
+    if keys.is_empty() {
+        return Err(
+            "there is no key: PEM begins with `-----BEGIN CERTIFICATE-----` or `-----BEGIN PUBLIC KEY-----`, and a JSON Web Key Set with `{`"
                 .to_owned(),
-        )
+        );
     }
+    Ok(keys)
 }
 
-fn cannot_be_read(number: usize, error: &pem::Error) -> String {
-    format!("key {number} cannot be read: {error}")
+/// The sections of PEM, or which of them cannot be read.
+fn numbered<T>(sections: impl Iterator<Item = Result<T, pem::Error>>) -> Result<Vec<T>, String> {
+    let sections = sections.enumerate();
+    sections
+        .map(|(index, section)| section.map_err(|error| format!("section {} cannot be read: {error}", index + 1)))
+        .collect()
+}
+
+fn of_set(text: &str) -> Result<Vec<Value>, String> {
+    let set: Value =
+        serde_json::from_str(text).map_err(|error| format!("the JSON Web Key Set cannot be read: {error}"))?;
+    let keys = set.get("keys").and_then(Value::as_array).into_iter().flatten();
+    let keys: Vec<Value> = keys.filter_map(Value::as_object).filter_map(public).collect();
+    if keys.is_empty() {
+        return Err(
+            "the JSON Web Key Set has no key that verifies tokens: RSA of 2048 to 8192 bits, EC with P-256 or P-384, or Ed25519"
+                .to_owned(),
+        );
+    }
+    Ok(keys)
+}
+
+/// What is public of a key, where it verifies tokens in a way that is known.
+fn public(key: &Map<String, Value>) -> Option<Value> {
+    let field = |name: &str| key.get(name).and_then(Value::as_str);
+    if field("use").is_some_and(|usage| usage != "sig") {
+        return None;
+    }
+    let kind = field("kty")?;
+    let bytes = |name: &str| URL_SAFE_NO_PAD.decode(field(name)?).ok();
+    let algorithms: &[&str] = match (kind, field("crv")) {
+        ("RSA", _) => {
+            let length = without_zeros(&bytes("n")?).len();
+            let is_right = (MIN_RSA..=MAX_RSA).contains(&length) && !bytes("e")?.is_empty();
+            is_right.then_some(&["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])?
+        }
+        ("EC", Some("P-256")) => (bytes("x")?.len() == 32 && bytes("y")?.len() == 32).then_some(&["ES256"])?,
+        ("EC", Some("P-384")) => (bytes("x")?.len() == 48 && bytes("y")?.len() == 48).then_some(&["ES384"])?,
+        ("OKP", Some("Ed25519")) => (bytes("x")?.len() == 32).then_some(&["EdDSA"])?,
+        _ => return None,
+    };
+    if key.contains_key("alg") && !field("alg").is_some_and(|algorithm| algorithms.contains(&algorithm)) {
+        return None;
+    }
+    let members = ["kty", "kid", "alg", "crv", "n", "e", "x", "y"];
+    let members = members
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), field(name)?.into())));
+    Some(Value::Object(members.collect()))
 }
 
 /// A public key as a JSON Web Key without a name.
@@ -99,8 +139,8 @@ fn jwk(key: &SubjectPublicKeyInfo<'_>) -> Result<Value, String> {
     match (&parsed, curve.as_deref()) {
         (PublicKey::RSA(rsa), _) => {
             let modulus = without_zeros(rsa.modulus);
-            if modulus.len() * 8 < MIN_RSA_BITS {
-                return Err(format!("RSA keys of less than {MIN_RSA_BITS} bits are not believed"));
+            if !(MIN_RSA..=MAX_RSA).contains(&modulus.len()) {
+                return Err("RSA keys of less than 2048 bits, or more than 8192, are not believed".to_owned());
             }
             Ok(json!({ "kty": "RSA", "n": encoded(modulus), "e": encoded(without_zeros(rsa.exponent)) }))
         }
@@ -129,7 +169,19 @@ fn without_zeros(number: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
     use super::*;
+
+    fn keys(text: &str) -> Vec<Value> {
+        key_set(text).unwrap()["keys"].as_array().unwrap().clone()
+    }
+
+    fn named(name: &str) -> CertificateParams {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters
+    }
 
     #[test]
     fn keys_are_read_from_certificates_and_public_keys_of_every_kind() {
@@ -138,33 +190,85 @@ mod tests {
             &rcgen::PKCS_ECDSA_P384_SHA384,
             &rcgen::PKCS_ED25519,
         ] {
-            let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();
-            let certificate = rcgen::CertificateParams::default().self_signed(&pair).unwrap();
-            let of_key = TokenServerKeys::parse(&pair.public_key_pem()).unwrap();
-            let of_certificate = TokenServerKeys::parse(&certificate.pem()).unwrap();
-            assert_eq!(of_key, of_certificate);
-            assert!(!of_key.are_named);
-            let both = format!("{}{}", certificate.pem(), pair.public_key_pem());
-            let both = TokenServerKeys::parse(&both).unwrap();
-            assert_eq!(both.jwks["keys"].as_array().unwrap().len(), 2);
+            let pair = KeyPair::generate_for(algorithm).unwrap();
+            let certificate = named("server").self_signed(&pair).unwrap();
+            let of_key = keys(&pair.public_key_pem());
+            assert_eq!(of_key, keys(&certificate.pem()));
+            // What is secret beside it stays where it is.
+            assert_eq!(of_key, keys(&format!("{}{}", pair.serialize_pem(), certificate.pem())));
+            assert_eq!(
+                keys(&format!("{}{}", certificate.pem(), pair.public_key_pem())).len(),
+                2
+            );
         }
     }
 
     #[test]
+    fn an_authority_behind_a_certificate_signs_no_tokens_and_one_that_follows_another_does() {
+        let (key, authority) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut above = named("authority");
+        above.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = above.self_signed(&authority).unwrap();
+        let leaf = named("server")
+            .signed_by(&key, &Issuer::from_params(&above, &authority))
+            .unwrap();
+        assert_eq!(
+            keys(&format!("{}{}", leaf.pem(), root.pem())),
+            keys(&key.public_key_pem())
+        );
+        let (old, new) = (
+            named("server").self_signed(&authority).unwrap(),
+            named("server").self_signed(&key).unwrap(),
+        );
+        assert_eq!(keys(&format!("{}{}", old.pem(), new.pem())).len(), 2);
+    }
+
+    #[test]
+    fn of_a_set_only_what_is_public_and_of_use_is_taken() {
+        let pair = KeyPair::generate().unwrap();
+        let [mut key] = <[Value; 1]>::try_from(keys(&pair.public_key_pem())).unwrap();
+        key["kid"] = json!("a");
+        key["alg"] = json!("ES256");
+        let with = |changes: &[(&str, Value)]| {
+            let mut key = key.clone();
+            for (name, value) in changes {
+                key[*name] = value.clone();
+            }
+            key
+        };
+        let set = json!({ "keys": [
+            with(&[("d", json!("c2VjcmV0"))]),
+            with(&[("alg", json!("ES384"))]),
+            with(&[("alg", json!(1))]),
+            with(&[("use", json!("enc"))]),
+            with(&[("x", json!("AAAA"))]),
+            json!({ "kty": "RSA", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB" }),
+            json!({ "kty": "RSA" }),
+            json!({ "kty": "oct", "k": "c2VjcmV0" }),
+            json!("a"),
+        ] });
+        assert_eq!(keys(&set.to_string()), [key]);
+    }
+
+    #[test]
     fn what_is_no_key_is_said_in_words() {
+        let many: String = (0..=MAX_KEYS)
+            .map(|_| KeyPair::generate().unwrap().public_key_pem())
+            .collect();
         for (text, want) in [
             ("", "there is no key"),
             (
                 "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                 "certificate 1",
             ),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n", "section 1"),
             ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "key 1"),
             ("{", "line 1 column 1"),
-            (r#"{"keys": []}"#, "no key of a kind"),
-            (r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#, "no key of a kind"),
-            (r#"{"keys": [{"kty": "RSA", "use": "enc"}]}"#, "no key of a kind"),
+            (r#"{"keys": []}"#, "no key that verifies"),
+            (r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#, "no key that verifies"),
+            (&many, "9 keys"),
         ] {
-            let why = TokenServerKeys::parse(text).unwrap_err();
+            let why = key_set(text).unwrap_err();
             assert!(why.contains(want), "{text}: {why}");
         }
     }

@@ -36,7 +36,7 @@ fn document(revision: u64) -> Raw {
 
 /// What fits beside its index.
 fn packed(content: &AccessContent, revision: u64) -> Raw {
-    let Packed { index, content } = pack(content, revision, Slot::A).unwrap();
+    let Packed { index, content, .. } = pack(content, revision, Slot::A).unwrap();
     match content {
         Layout::Inside(content) => Raw { index, content },
         Layout::Outside(..) => panic!("that needs shards"),
@@ -47,9 +47,9 @@ fn packed(content: &AccessContent, revision: u64) -> Raw {
 fn sharded(revision: u64, slot: Slot) -> (Raw, BTreeMap<String, Vec<u8>>) {
     use sha2::{Digest, Sha256};
     let mut large = content(&format!("user-{revision}"));
-    let noise = (0_u64..25_000).map(|n| hex::encode(Sha256::digest((n + revision).to_le_bytes())));
+    let noise = (0_u64..40_000).map(|n| hex::encode(Sha256::digest((n + revision).to_le_bytes())));
     large.identities[0].groups = noise.collect();
-    let Packed { index, content } = pack(&large, revision, slot).unwrap();
+    let Packed { index, content, .. } = pack(&large, revision, slot).unwrap();
     let Layout::Outside(shards, pieces) = content else {
         panic!("that needs no shards");
     };

@@ -34,9 +34,33 @@ fn it_goes_into_the_document_as_it_is_asked_for() {
         serde_json::to_value(&plan.content.token_server).unwrap(),
         json!({
             "realm": "https://auth.example.com/token", "service": "registry.example.com", "issuer": "acme",
-            "keys": keys, "algorithms": ["ES256"],
+            "keys": public(&keys), "algorithms": ["ES256"],
         })
     );
+}
+
+/// What is published of keys.
+fn public(keys: &str) -> String {
+    registry_config::TokenServer::read_keys(keys).unwrap().to_string()
+}
+
+#[test]
+fn nothing_secret_beside_its_keys_is_published() {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let both = format!("{}{}", pair.serialize_pem(), pair.public_key_pem());
+    let plan = validate(&with(spec(), TrustFile::Read(both)), &settings());
+    let server = plan.content.token_server.unwrap();
+    assert_eq!(server.keys, public(&pair.public_key_pem()));
+}
+
+#[test]
+fn whoever_must_not_sign_in_does_not_come_back_by_its_tokens() {
+    let snapshot = with(spec(), TrustFile::Read(key())).with_identity("alice", "a", json!({ "disabled": true }));
+    let plan = validate(&snapshot, &settings());
+    let [alice] = plan.content.identities.as_slice() else {
+        panic!("{:?}", plan.content.identities)
+    };
+    assert!(alice.username == "alice" && !alice.is_in_force(snapshot.now));
 }
 
 #[test]
@@ -62,6 +86,22 @@ fn keys_that_cannot_be_read_leave_it_as_it_was() {
             "a Secret of somebody's keeps the registry from being made"
         );
     }
+    // The settings beside a Secret that cannot be read are those that were asked for, and another issuer has no keys.
+    let mut narrower = spec();
+    narrower["service"] = json!("other");
+    let kept = after(with(narrower.clone(), TrustFile::Missing), &good)
+        .content
+        .token_server
+        .unwrap();
+    assert_eq!(
+        (kept.service.as_deref(), kept.keys),
+        (Some("other"), good.content.token_server.clone().unwrap().keys)
+    );
+    narrower["issuer"] = json!("other");
+    assert_eq!(
+        after(with(narrower, TrustFile::Missing), &good).content.token_server,
+        None
+    );
     // Taken away, it is gone whatever is in the Secret.
     let mut gone = snapshot();
     gone.registry = registry(&json!({ "storage": { "emptyDir": {} } }));
