@@ -20,7 +20,10 @@ impl Versions {
 }
 
 /// What was read last of each Registry's Secrets of a kind.
-pub(crate) struct Decoded<T>(Mutex<HashMap<ObjectRef<Registry>, (Versions, Arc<T>)>>);
+pub(crate) struct Decoded<T>(Mutex<HashMap<ObjectRef<Registry>, Read<T>>>);
+
+/// What Secrets of these versions say.
+type Read<T> = (Versions, Arc<T>);
 
 impl<T> Default for Decoded<T> {
     fn default() -> Self {

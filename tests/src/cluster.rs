@@ -17,7 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const FIELD_MANAGER: &str = "e2e";
 
 /// Every kind that the tests handle: its name, group, plural, and whether it belongs to namespaces.
-const KINDS: [(&str, &str, &str, bool); 20] = [
+const KINDS: [(&str, &str, &str, bool); 21] = [
     ("Registry", "wharfinger.dev/v1alpha1", "registries", true),
     (
         "RegistryIdentity",
@@ -40,6 +40,7 @@ const KINDS: [(&str, &str, &str, bool); 20] = [
     ("Deployment", "apps/v1", "deployments", true),
     ("Role", "rbac.authorization.k8s.io/v1", "roles", true),
     ("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", true),
+    ("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles", false),
     (
         "ClusterRoleBinding",
         "rbac.authorization.k8s.io/v1",

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -326,17 +325,12 @@ async fn reviewed(cluster: &Cluster) -> Result<()> {
     })
     .await?;
     cluster.delete_and_wait("Pod", "build").await?;
-    let gone = Instant::now();
     wait_for("the token has ended with its Pod", PATIENCE, async || {
         let answer = target.get("/v2/ci/app/tags/list", &of_pod).await?;
         ensure!(answer.status == 401, "it is answered with {}", answer.status);
         Ok(())
     })
     .await?;
-    println!(
-        "the token of a Pod that is gone was refused after {:.1?}",
-        gone.elapsed()
-    );
     let status = target.pull_status(&of_account, "ci/app").await?;
     ensure!(
         status == 404,

@@ -129,7 +129,7 @@ pub struct ServiceAccountTokens {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63)))]
     pub namespaces: Option<Vec<String>>,
-    /// How tokens are verified. Default Keys. With TokenReview the token of a Pod or ServiceAccount that is gone ends within 20 s; the
+    /// How tokens are verified. Default Keys. With `TokenReview` the token of a Pod or ServiceAccount that is gone ends within 20 s; the
     /// registry's own ServiceAccount, `<name>-registry`, must then be allowed to create `tokenreviews`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<AccountVerification>,

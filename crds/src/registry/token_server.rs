@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SecretFileReference, SignatureAlgorithm};
 
-/// A server that clients sign in with and get tokens from, as for registries of CNCF Distribution with `auth.token`, such as docker_auth. Its tokens say who somebody is and what they may do at most; policies decide as they do about everybody.
+/// A server that clients sign in with and get tokens from, as for registries of CNCF Distribution with `auth.token`, such as `docker_auth`. Its tokens say who somebody is and what they may do at most; policies decide as they do about everybody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenServer {

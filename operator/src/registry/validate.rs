@@ -120,24 +120,7 @@ impl Plan {
 /// Decides what should be.
 pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let registry = &snapshot.registry;
-    let (state, foreign) = match &snapshot.state {
-        LiveState::Ours { state, .. } => (state.clone(), None),
-        LiveState::Absent => (State::new(&settings.installation, snapshot.fresh_key.clone()), None),
-        LiveState::Foreign { installation } => (
-            State::new(&settings.installation, snapshot.fresh_key.clone()),
-            Some(elsewhere::verdict(registry, installation, &settings.installation)),
-        ),
-        LiveState::Unreadable { why } => {
-            let message = format!(
-                "Secret `{}` cannot be read ({why}), so everything stays as it is; restore it from a backup, or delete it to begin anew: passwords are hashed again, issued tokens end, and policies that are broken now do not have their last accepted form any more",
-                names::state_secret(&registry.name_any())
-            );
-            (
-                State::new(&settings.installation, snapshot.fresh_key.clone()),
-                Some(Verdict::no(reasons::CONFLICT, message)),
-            )
-        }
-    };
+    let (state, foreign) = state_found(snapshot, settings);
     let foreign = foreign.or_else(|| {
         let name = names::access_secret(&registry.name_any());
         matches!(snapshot.index, LiveIndex::Foreign).then(|| {
@@ -226,6 +209,29 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
             .and(selectors(registry)),
         identities,
         policies,
+    }
+}
+
+/// The state to go on from, and what keeps the operator from writing it.
+fn state_found(snapshot: &Snapshot, settings: &Settings) -> (State, Option<Verdict>) {
+    let registry = &snapshot.registry;
+    match &snapshot.state {
+        LiveState::Ours { state, .. } => (state.clone(), None),
+        LiveState::Absent => (State::new(&settings.installation, snapshot.fresh_key.clone()), None),
+        LiveState::Foreign { installation } => (
+            State::new(&settings.installation, snapshot.fresh_key.clone()),
+            Some(elsewhere::verdict(registry, installation, &settings.installation)),
+        ),
+        LiveState::Unreadable { why } => {
+            let message = format!(
+                "Secret `{}` cannot be read ({why}), so everything stays as it is; restore it from a backup, or delete it to begin anew: passwords are hashed again, issued tokens end, and policies that are broken now do not have their last accepted form any more",
+                names::state_secret(&registry.name_any())
+            );
+            (
+                State::new(&settings.installation, snapshot.fresh_key.clone()),
+                Some(Verdict::no(reasons::CONFLICT, message)),
+            )
+        }
     }
 }
 

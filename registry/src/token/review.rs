@@ -104,19 +104,18 @@ impl Reviews {
             digest = digest.chain_update([0]).chain_update(audience);
         }
         let digest = digest.finalize().into();
-        let answer = match self.answers.get(&digest).await {
-            Some(answer) => answer,
-            None => {
-                let (answers, asker) = (self.answers.clone(), self.asker.clone());
-                let (token, account, audiences) = (token.to_owned(), account.clone(), audiences.to_vec());
-                // A question goes on when whoever asked first is gone: others wait for the same answer.
-                let question = async move {
-                    answers
-                        .get_with(digest, asker.answer(&token, &account, &audiences))
-                        .await
-                };
-                tokio::spawn(question).await.unwrap_or(Answer::Unknown)
-            }
+        let answer = if let Some(answer) = self.answers.get(&digest).await {
+            answer
+        } else {
+            let (answers, asker) = (self.answers.clone(), self.asker.clone());
+            let (token, account, audiences) = (token.to_owned(), account.clone(), audiences.to_vec());
+            // A question goes on when whoever asked first is gone: others wait for the same answer.
+            let question = async move {
+                answers
+                    .get_with(digest, asker.answer(&token, &account, &audiences))
+                    .await
+            };
+            tokio::spawn(question).await.unwrap_or(Answer::Unknown)
         };
         match answer {
             Answer::Good => Ok(()),
@@ -181,12 +180,13 @@ impl Asker {
         if *trouble == now {
             return;
         }
-        match error {
-            Some(error) => tracing::warn!(
+        if let Some(error) = error {
+            tracing::warn!(
                 error = error as &dyn std::error::Error,
                 "tokens of ServiceAccounts cannot be reviewed, and none is accepted until they can"
-            ),
-            None => tracing::info!("tokens of ServiceAccounts are reviewed again"),
+            );
+        } else {
+            tracing::info!("tokens of ServiceAccounts are reviewed again");
         }
         *trouble = now;
     }

@@ -33,7 +33,7 @@ impl Server {
         jsonwebtoken::encode(header, claims, &key).unwrap()
     }
 
-    /// A token with `claims`, named as docker_auth names its key.
+    /// A token with `claims`, named as `docker_auth` names its key.
     fn token(&self, claims: &Value) -> String {
         let header = Header {
             kid: Some("PYYO:TEWU:V7JH:26JV:AQTZ:LJC3:SXVJ:XGHA:34F2:2LAQ:ZRMK:Z7Q6".to_owned()),
@@ -184,7 +184,7 @@ async fn tokens_that_the_server_did_not_make_for_this_registry_and_this_time_are
     let good = server.token(&claims("pusher", access));
     let (head, rest) = good.split_once('.').unwrap();
     let (payload, _) = rest.split_once('.').unwrap();
-    let headed = |header: Value| {
+    let unsigned = |header: Value| {
         use base64::Engine;
         use base64::engine::general_purpose::URL_SAFE_NO_PAD;
         format!("{}.{payload}.", URL_SAFE_NO_PAD.encode(header.to_string()))
@@ -204,8 +204,8 @@ async fn tokens_that_the_server_did_not_make_for_this_registry_and_this_time_are
         ("access that is none", changed("access", json!("team/app"))),
         ("another key", Server::new().token(&claims("pusher", access))),
         ("no signature", format!("{head}.{payload}.")),
-        ("no algorithm", headed(json!({ "alg": "none", "typ": "JWT" }))),
-        ("a shared secret", headed(json!({ "alg": "HS256", "typ": "JWT" }))),
+        ("no algorithm", unsigned(json!({ "alg": "none", "typ": "JWT" }))),
+        ("a shared secret", unsigned(json!({ "alg": "HS256", "typ": "JWT" }))),
         ("an extension", {
             // The signature is right.
             let header: Header =

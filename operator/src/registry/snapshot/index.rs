@@ -83,17 +83,17 @@ pub(super) async fn read(
             secret: version,
         });
     }
-    let content = match listed {
+    let packed = match listed {
         Some(listed) => {
-            let content = shards::read(secrets, &name, &listed).await?;
-            if content.is_none() {
+            let packed = shards::read(secrets, &name, &listed).await?;
+            if packed.is_none() {
                 shards::ensure_unchanged(secrets, &name, secret.resource_version()).await?;
             }
-            content
+            packed
         }
         None => key(CONTENT_KEY),
     };
-    let read = content.and_then(|content| registry_config::index_from_secret(&index, &content).ok());
+    let read = packed.and_then(|packed| registry_config::index_from_secret(&index, &packed).ok());
     let Some((index, access)) = read else {
         return Ok(LiveIndex::Unreadable { secret: version });
     };

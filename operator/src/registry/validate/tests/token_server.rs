@@ -9,7 +9,7 @@ fn spec() -> Value {
     })
 }
 
-fn with(server: Value, keys: TrustFile) -> Snapshot {
+fn with(server: &Value, keys: TrustFile) -> Snapshot {
     let mut snapshot = snapshot();
     snapshot.registry = registry(&json!({ "storage": { "emptyDir": {} }, "auth": { "tokenServer": server } }));
     snapshot.token_server_keys = keys;
@@ -28,7 +28,7 @@ fn key() -> String {
 #[test]
 fn it_goes_into_the_document_as_it_is_asked_for() {
     let keys = key();
-    let plan = validate(&with(spec(), TrustFile::Read(keys.clone())), &settings());
+    let plan = validate(&with(&spec(), TrustFile::Read(keys.clone())), &settings());
     assert!(plan.workload.is_ok() && plan.references.is_ok());
     assert_eq!(
         serde_json::to_value(&plan.content.token_server).unwrap(),
@@ -48,14 +48,14 @@ fn public(keys: &str) -> String {
 fn nothing_secret_beside_its_keys_is_published() {
     let pair = rcgen::KeyPair::generate().unwrap();
     let both = format!("{}{}", pair.serialize_pem(), pair.public_key_pem());
-    let plan = validate(&with(spec(), TrustFile::Read(both)), &settings());
+    let plan = validate(&with(&spec(), TrustFile::Read(both)), &settings());
     let server = plan.content.token_server.unwrap();
     assert_eq!(server.keys, public(&pair.public_key_pem()));
 }
 
 #[test]
 fn whoever_must_not_sign_in_does_not_come_back_by_its_tokens() {
-    let snapshot = with(spec(), TrustFile::Read(key())).with_identity("alice", "a", json!({ "disabled": true }));
+    let snapshot = with(&spec(), TrustFile::Read(key())).with_identity("alice", "a", json!({ "disabled": true }));
     let plan = validate(&snapshot, &settings());
     let [alice] = plan.content.identities.as_slice() else {
         panic!("{:?}", plan.content.identities)
@@ -65,7 +65,7 @@ fn whoever_must_not_sign_in_does_not_come_back_by_its_tokens() {
 
 #[test]
 fn keys_that_cannot_be_read_leave_it_as_it_was() {
-    let good = validate(&with(spec(), TrustFile::Read(key())), &settings());
+    let good = validate(&with(&spec(), TrustFile::Read(key())), &settings());
     for (keys, reason) in [
         (|| TrustFile::Missing, reasons::SECRET_NOT_FOUND),
         (|| TrustFile::NotMarked, reasons::SECRET_NOT_MARKED),
@@ -74,9 +74,9 @@ fn keys_that_cannot_be_read_leave_it_as_it_was() {
         (|| TrustFile::Read("{\"keys\": []}".into()), reasons::INVALID_KEYS),
     ] as [(fn() -> TrustFile, &str); 5]
     {
-        let never = validate(&with(spec(), keys()), &settings());
+        let never = validate(&with(&spec(), keys()), &settings());
         assert_eq!(never.content.token_server, None, "{reason}");
-        let kept = after(with(spec(), keys()), &good);
+        let kept = after(with(&spec(), keys()), &good);
         assert_eq!(kept.content.token_server, good.content.token_server, "{reason}");
         let why = kept.references.unwrap_err();
         assert_eq!(why.reason, reason);
@@ -89,7 +89,7 @@ fn keys_that_cannot_be_read_leave_it_as_it_was() {
     // The settings beside a Secret that cannot be read are those that were asked for, and another issuer has no keys.
     let mut narrower = spec();
     narrower["service"] = json!("other");
-    let kept = after(with(narrower.clone(), TrustFile::Missing), &good)
+    let kept = after(with(&narrower, TrustFile::Missing), &good)
         .content
         .token_server
         .unwrap();
@@ -99,7 +99,7 @@ fn keys_that_cannot_be_read_leave_it_as_it_was() {
     );
     narrower["issuer"] = json!("other");
     assert_eq!(
-        after(with(narrower, TrustFile::Missing), &good).content.token_server,
+        after(with(&narrower, TrustFile::Missing), &good).content.token_server,
         None
     );
     // Taken away, it is gone whatever is in the Secret.
@@ -118,7 +118,7 @@ fn it_takes_nobody_elses_place() {
     for issuer in ["https://cluster.example", &uid] {
         let mut server = spec();
         server["issuer"] = json!(issuer);
-        let mut snapshot = with(server, TrustFile::Read(key()));
+        let mut snapshot = with(&server, TrustFile::Read(key()));
         snapshot.cluster_issuer = Some(cluster.clone());
         let plan = validate(&snapshot, &settings());
         assert_eq!(plan.content.token_server, None, "{issuer}");
