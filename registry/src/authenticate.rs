@@ -262,7 +262,7 @@ impl Authenticator {
         }
         match self.token(snapshot, token).await {
             Ok(principal) => (Ok(principal), Authentication::Token),
-            Err(error) => (Err(error.into()), Authentication::BadToken),
+            Err(error) => (Err(whose(snapshot, token, error).into()), Authentication::BadToken),
         }
     }
 
@@ -535,6 +535,15 @@ fn named(snapshot: &Snapshot, username: &str, proof: Proof) -> Option<Principal>
         vouched,
         certificate: None,
     })
+}
+
+/// Why a token is refused that is not one of the registry's own: what is wrong with it as such would only mislead.
+fn whose(snapshot: &Snapshot, token: &str, error: TokenError) -> TokenError {
+    let own = &snapshot.access().content.issuer;
+    match claimed_issuer(token) {
+        Some(issuer) if issuer != *own => TokenError::Issuer,
+        _ => error,
+    }
 }
 
 /// The token server of the document, where a token says that it is from there. Such a token is good as a Bearer alone: as a password it

@@ -241,6 +241,7 @@ impl Service {
                 ),
                 Refusal::InsufficientScope => {
                     let reason = "the token was not made for this: ask for one with the scope in the challenge";
+                    record.rejected(&reason);
                     unauthorized(&snapshot, &route, Problem::InsufficientScope, reason)
                 }
                 Refusal::Denied { message } => Error::Denied(message),

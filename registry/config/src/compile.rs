@@ -14,8 +14,8 @@ use registry_policy::{
 use serde::Serialize;
 
 use crate::{
-    AccessContent, CertificateSubject, ClientCertificate, ClientVerifier, IdentityEntry, OidcProvider, OidcSubject,
-    PolicyEntry, Problem, RuleEntry, TokenSettings,
+    AccessContent, CertificateSubject, Challenge, ClientCertificate, ClientVerifier, IdentityEntry, OidcProvider,
+    OidcSubject, PolicyEntry, Problem, RuleEntry, TokenSettings,
 };
 
 /// An access document that passed every check.
@@ -319,6 +319,10 @@ fn check_token_server(content: &AccessContent, problems: &mut Vec<Problem>) {
         path: format!("tokenServer.{}", problem.path),
         ..problem
     }));
+    if content.challenge == Challenge::Basic {
+        let message = "with `challenge: Basic` nobody is sent there: leave out one of them";
+        problems.push(Problem::new("tokenServer", message));
+    }
     let cluster = content.service_accounts.as_ref().map(|tokens| &tokens.issuer);
     let mut others = content.oidc.iter().map(|issuer| &issuer.issuer).chain(cluster);
     if content.issuer == server.issuer || others.any(|issuer| *issuer == server.issuer) {

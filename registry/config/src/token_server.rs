@@ -41,8 +41,14 @@ impl TokenServer {
                 problems.push(Problem::new(path, "it is empty, or has a control character"));
             }
         }
-        if let Err(why) = self.key_set() {
-            problems.push(Problem::new("keys", why));
+        match self.key_set() {
+            Ok(keys) if !self.algorithms.is_empty() && !keys::are_for(&keys, &self.algorithms) => {
+                let message =
+                    "none of the keys is for one of these: leave it out, or name one that the server signs with";
+                problems.push(Problem::new("algorithms", message));
+            }
+            Ok(_) => {}
+            Err(why) => problems.push(Problem::new("keys", why)),
         }
         problems
     }

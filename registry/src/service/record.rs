@@ -118,8 +118,9 @@ impl Record {
         };
     }
 
-    pub(super) fn rejected(&mut self, rejection: &Rejection) {
-        self.rejected = Some(rejection.to_string());
+    /// Notes why credentials were not accepted, or not enough.
+    pub(super) fn rejected(&mut self, why: &impl ToString) {
+        self.rejected = Some(why.to_string());
     }
 
     /// Counts the bytes of the request's body as they are read.

@@ -34,6 +34,11 @@ pub enum TokenError {
     /// Its signature is wrong.
     #[error("the token's signature is wrong")]
     Signature,
+    /// Somebody has made it whose tokens are not accepted here.
+    #[error(
+        "the token is of an issuer that this registry does not know: its `iss` is neither the registry's own nor one of the settings"
+    )]
+    Issuer,
     /// It is for another registry or another service.
     #[error("the token is for another registry")]
     Audience,

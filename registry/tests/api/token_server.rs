@@ -218,6 +218,10 @@ async fn tokens_that_the_server_did_not_make_for_this_registry_and_this_time_are
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
         assert!(challenge.ends_with(r#",error="invalid_token""#), "{what}: {challenge}");
     }
+    let answer = registry
+        .send(push("team/app").bearer(&changed("iss", json!("acme"))))
+        .await;
+    assert!(answer.message().contains("`iss`"), "{}", answer.message());
     assert_eq!(status(&registry, push("team/app").bearer(&good)).await, 202);
     // It is no password, and nobody gets another token for it.
     assert_eq!(status(&registry, push("team/app").basic("pusher", &good)).await, 401);
@@ -269,7 +273,9 @@ async fn what_changes_in_the_document_counts_at_the_next_request() {
     registry.publish(5, other);
     assert_eq!(status(&registry, push()).await, 401);
     let mut narrow = with(&server.certificate());
-    narrow["tokenServer"]["algorithms"] = json!(["RS256"]);
+    narrow["tokenServer"]["algorithms"] = json!(["ES384"]);
+    let longer = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    narrow["tokenServer"]["keys"] = json!(format!("{}{}", server.certificate(), longer.public_key_pem()));
     registry.publish(6, narrow);
     assert_eq!(status(&registry, push()).await, 401);
     registry.publish(7, with(&next.certificate()));
@@ -278,6 +284,40 @@ async fn what_changes_in_the_document_counts_at_the_next_request() {
     assert_eq!(status(&registry, push()).await, 401);
     registry.publish(9, with(&server.certificate()));
     assert_eq!(status(&registry, push()).await, 202);
+}
+
+#[test]
+fn settings_that_nobody_could_get_in_by_are_told_where_they_are_checked() {
+    let problems = |change: &dyn Fn(&mut Value)| {
+        let mut content = with(&Server::new().certificate());
+        change(&mut content);
+        let compiled = registry_config::Access::compile(serde_json::from_value(content).unwrap());
+        compiled
+            .err()
+            .into_iter()
+            .flatten()
+            .map(|problem| problem.path)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(problems(&|_| {}), [""; 0]);
+    let server =
+        |field: &'static str, value: Value| move |content: &mut Value| content["tokenServer"][field] = value.clone();
+    assert_eq!(
+        problems(&server("algorithms", json!(["RS256"]))),
+        ["tokenServer.algorithms"]
+    );
+    assert_eq!(problems(&server("algorithms", json!(["RS256", "ES256"]))), [""; 0]);
+    assert_eq!(
+        problems(&server("realm", json!("auth.example.com/token"))),
+        ["tokenServer.realm"]
+    );
+    assert_eq!(problems(&server("issuer", json!(" "))), ["tokenServer.issuer"]);
+    assert_eq!(problems(&server("issuer", json!("wharfinger"))), ["tokenServer.issuer"]);
+    assert_eq!(problems(&server("keys", json!("-"))), ["tokenServer.keys"]);
+    assert_eq!(
+        problems(&|content| content["challenge"] = json!("Basic")),
+        ["tokenServer"]
+    );
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ pub(super) fn judge(snapshot: &Snapshot, oidc: &[OidcIssuer], accounts: Option<&
         .index
         .content()
         .and_then(|content| content.token_server.as_ref());
-    let known = known.filter(|known| !is_taken(&known.issuer));
+    let asks_for_tokens = auth.and_then(|auth| auth.challenge) != Some(crds::Challenge::Basic);
+    let known = known.filter(|known| asks_for_tokens && !is_taken(&known.issuer));
     // Whatever is wrong with the Secret, the settings beside it are those that were asked for.
     let kept = known
         .filter(|known| known.issuer == spec.issuer)
@@ -56,6 +57,9 @@ pub(super) fn judge(snapshot: &Snapshot, oidc: &[OidcIssuer], accounts: Option<&
     };
     let server = server(spec, keys);
     let mut wrong: Vec<String> = server.problems().iter().map(ToString::to_string).collect();
+    if !asks_for_tokens {
+        wrong.push("realm: with `challenge: Basic` nobody is sent there: leave out one of them".to_owned());
+    }
     if is_taken(&server.issuer) {
         wrong.push(
             "issuer: tokens of this issuer are accepted already, as those of `oidc`, of ServiceAccounts or of the registry itself".to_owned(),

@@ -9,6 +9,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use crate::SignatureAlgorithm;
+
 /// How many keys there may be: two while one takes the other's place, and some to spare. A token may be tried with each.
 const MAX_KEYS: usize = 8;
 /// The shortest RSA key that is believed, in bytes.
@@ -67,6 +69,12 @@ fn of_pem(text: &str) -> Result<Vec<Value>, String> {
             SubjectPublicKeyInfo::from_der(key).map_err(|error| format!("key {number} cannot be read: {error}"))?;
         keys.push(jwk(&key).map_err(|why| format!("key {number}: {why}"))?);
     }
+    if keys.is_empty() && text.contains("PRIVATE KEY-----") {
+        return Err(
+            "there is a private key, and only public ones belong here: `openssl pkey -pubout` prints the one of it"
+                .to_owned(),
+        );
+    }
     if keys.is_empty() {
         return Err(
             "there is no key: PEM begins with `-----BEGIN CERTIFICATE-----` or `-----BEGIN PUBLIC KEY-----`, and a JSON Web Key Set with `{`"
@@ -106,18 +114,14 @@ fn public(key: &Map<String, Value>) -> Option<Value> {
     }
     let kind = field("kty")?;
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(field(name)?).ok();
-    let algorithms: &[&str] = match (kind, field("crv")) {
-        ("RSA", _) => {
-            let length = without_zeros(&bytes("n")?).len();
-            let is_right = (MIN_RSA..=MAX_RSA).contains(&length) && !bytes("e")?.is_empty();
-            is_right.then_some(&["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])?
-        }
-        ("EC", Some("P-256")) => (bytes("x")?.len() == 32 && bytes("y")?.len() == 32).then_some(&["ES256"])?,
-        ("EC", Some("P-384")) => (bytes("x")?.len() == 48 && bytes("y")?.len() == 48).then_some(&["ES384"])?,
-        ("OKP", Some("Ed25519")) => (bytes("x")?.len() == 32).then_some(&["EdDSA"])?,
+    let is_whole = match (kind, field("crv")) {
+        ("RSA", _) => (MIN_RSA..=MAX_RSA).contains(&without_zeros(&bytes("n")?).len()) && !bytes("e")?.is_empty(),
+        ("EC", Some("P-256")) => bytes("x")?.len() == 32 && bytes("y")?.len() == 32,
+        ("EC", Some("P-384")) => bytes("x")?.len() == 48 && bytes("y")?.len() == 48,
+        ("OKP", Some("Ed25519")) => bytes("x")?.len() == 32,
         _ => return None,
     };
-    if key.contains_key("alg") && !field("alg").is_some_and(|algorithm| algorithms.contains(&algorithm)) {
+    if !is_whole || (key.contains_key("alg") && !algorithms(key).contains(&field("alg")?)) {
         return None;
     }
     let members = ["kty", "kid", "alg", "crv", "n", "e", "x", "y"];
@@ -125,6 +129,32 @@ fn public(key: &Map<String, Value>) -> Option<Value> {
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), field(name)?.into())));
     Some(Value::Object(members.collect()))
+}
+
+/// The algorithms that a kind of key is for.
+fn algorithms(key: &Map<String, Value>) -> &'static [&'static str] {
+    let field = |name: &str| key.get(name).and_then(Value::as_str);
+    match (field("kty"), field("crv")) {
+        (Some("RSA"), _) => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+        (Some("EC"), Some("P-256")) => &["ES256"],
+        (Some("EC"), Some("P-384")) => &["ES384"],
+        (Some("OKP"), _) => &["EdDSA"],
+        _ => &[],
+    }
+}
+
+/// Whether one of the keys signs with one of the algorithms.
+pub(super) fn are_for(keys: &Value, accepted: &[SignatureAlgorithm]) -> bool {
+    let keys = keys["keys"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object);
+    keys.map(algorithms).any(|names| {
+        accepted
+            .iter()
+            .any(|accepted| names.contains(&format!("{accepted:?}").as_str()))
+    })
 }
 
 /// A public key as a JSON Web Key without a name.
@@ -263,6 +293,7 @@ mod tests {
             ),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n", "section 1"),
             ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "key 1"),
+            (&KeyPair::generate().unwrap().serialize_pem(), "openssl pkey -pubout"),
             ("{", "line 1 column 1"),
             (r#"{"keys": []}"#, "no key that verifies"),
             (r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#, "no key that verifies"),

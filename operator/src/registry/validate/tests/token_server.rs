@@ -102,6 +102,14 @@ fn keys_that_cannot_be_read_leave_it_as_it_was() {
         after(with(&narrower, TrustFile::Missing), &good).content.token_server,
         None
     );
+    // With a Basic challenge it would make a document that no registry accepts.
+    let mut basic = with(&spec(), TrustFile::Read(key()));
+    basic.registry = registry(&json!({
+        "storage": { "emptyDir": {} }, "auth": { "challenge": "Basic", "tokenServer": spec() },
+    }));
+    let plan = after(basic, &good);
+    assert_eq!(plan.content.token_server, None);
+    assert!(plan.workload.unwrap_err().message.contains("`challenge: Basic`"));
     // Taken away, it is gone whatever is in the Secret.
     let mut gone = snapshot();
     gone.registry = registry(&json!({ "storage": { "emptyDir": {} } }));
