@@ -228,7 +228,7 @@ async fn reopen(registry: Registry) -> (tempfile::TempDir, FilesystemStore) {
     let Registry { directory, service, .. } = registry;
     drop(service);
     let store = FilesystemStore::open(directory.path(), &Uploads::default(), &StoreMetrics::default()).unwrap();
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if store.is_listed() {
             return (directory, store);
         }
