@@ -17,7 +17,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::audit::{Audit, Decided, Entry};
-use crate::authenticate::{Principal, Proof, Rejection};
+use crate::authenticate::{Principal, Proof};
 use crate::body::{RequestBody, ResponseBody};
 use crate::concurrency::Place;
 use crate::error::Error;
