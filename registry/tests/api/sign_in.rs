@@ -206,21 +206,30 @@ async fn guesses_are_answered_more_and_more_slowly_and_nobody_else_is() {
 
 #[tokio::test]
 async fn a_refusal_takes_as_long_whether_or_not_the_user_exists() {
+    const ROUNDS: usize = 8;
     // Several times as costly as what an unknown user is made to cost.
     let slow = bcrypt::hash("secret", 12).unwrap();
-    let registry = Registry::with(with(&[(
-        "identities",
-        json!([{ "username": "slow", "passwords": [{ "hash": slow }] }]),
-    )]));
+    let known = |round: usize| format!("slow-{round}");
+    let identity = |round| json!({ "username": known(round), "passwords": [{ "hash": slow }] });
+    let identities: Vec<Value> = (0..ROUNDS).map(identity).collect();
+    let registry = Registry::with(with(&[("identities", json!(identities))]));
     // The first shows how long the costliest hash takes.
-    assert_eq!(status(&registry, base().basic("slow", "wrong")).await, 401);
+    assert_eq!(status(&registry, base().basic(&known(0), "wrong")).await, 401);
     let timed = async |user: &str| {
         let begun = Instant::now();
         assert_eq!(status(&registry, base().basic(user, "wrong")).await, 401);
         begun.elapsed()
     };
-    let (known, unknown) = (timed("slow").await, timed("nobody-at-all").await);
-    assert!(unknown * 10 >= known * 8, "{known:?} {unknown:?}");
+    // Whatever else the machine does lengthens one of the two now and then, and never all of the first kind alone.
+    let mut seen = Vec::new();
+    for round in 0..ROUNDS {
+        let (known, unknown) = (timed(&known(round)).await, timed(&format!("nobody-{round}")).await);
+        if unknown * 10 >= known * 8 {
+            return;
+        }
+        seen.push((known, unknown));
+    }
+    panic!("{seen:?}");
 }
 
 /// A registry to which identity `builder` signs in with tokens of ServiceAccount `ci/bot`, and that admits namespace
