@@ -47,15 +47,17 @@ pub(super) fn judge(snapshot: &Snapshot) -> (Option<ClientCertificates>, Result<
 /// # Errors
 /// Reason and words, where there are none that could be believed.
 pub(super) fn text(found: &TrustFile, name: &str, snapshot: &Snapshot) -> Result<String, (&'static str, String)> {
-    let check = |authorities: &str| {
+    let authorities = trust::text(found, name, snapshot).and_then(|authorities| {
         let settings = ClientCertificates {
-            authorities: authorities.to_owned(),
+            authorities,
             mode: ClientCertificateMode::Optional,
         };
-        ClientVerifier::new(&settings).map(|_| ())
-    };
-    trust::text(found, name, snapshot, check)
-        .map_err(|(reason, why)| (reason.unwrap_or(reasons::INVALID_AUTHORITIES), why))
+        match ClientVerifier::new(&settings) {
+            Ok(_) => Ok(settings.authorities),
+            Err(why) => Err((None, why)),
+        }
+    });
+    authorities.map_err(|(reason, why)| (reason.unwrap_or(reasons::INVALID_AUTHORITIES), why))
 }
 
 fn in_force(snapshot: &Snapshot) -> String {

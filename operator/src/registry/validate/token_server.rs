@@ -85,7 +85,7 @@ pub(super) fn judge(snapshot: &Snapshot, oidc: &[OidcIssuer], accounts: Option<&
 /// The keys that are named, without anything secret that may stand beside them; `are_kept` says whether those of before count without them.
 fn keys(spec: &Spec, snapshot: &Snapshot, are_kept: bool) -> Result<String, Verdict> {
     let name = &spec.keys_secret_ref.name;
-    let text = trust::text(&snapshot.token_server_keys, name, snapshot, |_| Ok(()));
+    let text = trust::text(&snapshot.token_server_keys, name, snapshot);
     let keys = text.and_then(|text| TokenServer::read_keys(&text).map_err(|why| (None, why)));
     keys.map(|keys| keys.to_string()).map_err(|(reason, why)| {
         let consequence = if are_kept {
