@@ -14,6 +14,9 @@ pub struct Person {
     home: TempDir,
 }
 
+/// A Docker Engine's client, as a person uses it: [`Person::docker`] or [`Person::current_docker`].
+pub type Docker = fn(&Person, &[&str]) -> Result<Command>;
+
 /// How a command ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
@@ -39,13 +42,23 @@ impl Person {
         self.home.path()
     }
 
-    /// A command of the Docker Engine's client.
+    /// A command of the client of Debian's Docker Engine.
     ///
     /// # Errors
     /// Where there is no engine to be its client.
     pub fn docker(&self, arguments: &[&str]) -> Result<Command> {
         environment::required("DOCKER_HOST")?;
         Ok(self.command("docker", arguments))
+    }
+
+    /// A command of the client of the Docker Engine of now.
+    ///
+    /// # Errors
+    /// Where there is no engine to be its client.
+    pub fn current_docker(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.command(environment::required("WHARFINGER_DOCKER")?, arguments);
+        command.env("DOCKER_HOST", environment::required("WHARFINGER_DOCKER_HOST")?);
+        Ok(command)
     }
 
     /// A command of skopeo, which is told to use plain HTTP.

@@ -1,6 +1,7 @@
 //! The programs that make up a node: their names, what they are started with, and how each shows that it serves.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +28,10 @@ pub enum Component {
     Proxy,
     /// What makes a volume for each claim.
     Provisioner,
-    /// The Docker Engine; started only by [`crate::Node::docker`].
+    /// Debian's Docker Engine; started only by [`crate::Node::docker`].
     Docker,
+    /// The Docker Engine of now; started only by [`crate::Node::current_docker`].
+    CurrentDocker,
 }
 
 impl Component {
@@ -45,7 +48,7 @@ impl Component {
     ];
 
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Etcd,
         Self::Containerd,
         Self::ApiServer,
@@ -55,9 +58,10 @@ impl Component {
         Self::Proxy,
         Self::Provisioner,
         Self::Docker,
+        Self::CurrentDocker,
     ];
 
-    /// The program's name, which is also that of its log.
+    /// The name of the program, where it is the only one of its kind, and of its log.
     pub fn program(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
@@ -69,6 +73,7 @@ impl Component {
             Self::Proxy => "kube-proxy",
             Self::Provisioner => "provisioner",
             Self::Docker => "dockerd",
+            Self::CurrentDocker => "dockerd-current",
         }
     }
 
@@ -102,7 +107,17 @@ impl Component {
                     layout.full_name(),
                 ]
             }
-            Self::Docker => docker(layout),
+            Self::Docker => docker(layout, &layout.docker_socket(), "docker"),
+            Self::CurrentDocker => {
+                let mut arguments = docker(layout, &layout.current_docker_socket(), self.program());
+                // It keeps its images in containerd, apart from those of Pods and of the other engine.
+                arguments.extend([
+                    format!("--containerd-namespace={self}"),
+                    format!("--containerd-plugins-namespace={self}-plugins"),
+                    "--ip6tables=false".into(),
+                ]);
+                arguments
+            }
         }
     }
 }
@@ -204,13 +219,15 @@ fn controller_manager(layout: &Layout) -> Vec<String> {
     ]
 }
 
-fn docker(layout: &Layout) -> Vec<String> {
+/// An engine whose files have this name.
+fn docker(layout: &Layout, socket: &Path, name: &str) -> Vec<String> {
+    let configuration = layout.config(&format!("{name}.json"));
     vec![
-        format!("--config-file={}", layout.config("docker.json").display()),
-        format!("--host=unix://{}", layout.docker_socket().display()),
-        format!("--data-root={}", layout.in_root("docker").display()),
-        format!("--exec-root={}", layout.in_run("docker").display()),
-        format!("--pidfile={}", layout.in_run("docker.pid").display()),
+        format!("--config-file={}", configuration.display()),
+        format!("--host=unix://{}", socket.display()),
+        format!("--data-root={}", layout.in_root(name).display()),
+        format!("--exec-root={}", layout.in_run(name).display()),
+        format!("--pidfile={}", layout.in_run(&format!("{name}.pid")).display()),
         format!("--containerd={}", layout.containerd_socket().display()),
         format!("--cgroup-parent=/{}/docker", layout.full_name()),
         "--bridge=none".into(),

@@ -25,6 +25,7 @@ pub(crate) fn create(layout: &Layout) -> Result<()> {
         ("kube-proxy.json", kube_proxy(layout)),
         ("audit.json", audit()),
         ("docker.json", docker(layout)),
+        ("dockerd-current.json", json!({})),
         ("objects.json", objects()),
     ] {
         fs::write(layout.config(file), serde_json::to_vec_pretty(&value)?)?;

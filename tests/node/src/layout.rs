@@ -114,6 +114,10 @@ impl Layout {
         self.in_run("docker.sock")
     }
 
+    pub(crate) fn current_docker_socket(&self) -> PathBuf {
+        self.in_run("docker-now.sock")
+    }
+
     pub(crate) fn pki(&self, file: &str) -> PathBuf {
         self.root.join("pki").join(file)
     }

@@ -1,5 +1,5 @@
 //! A real one-node Kubernetes for the demo and the tests: etcd, the control plane, a kubelet with containerd, and on
-//! request a Docker Engine, all of it inside a network namespace of its own.
+//! request Docker Engines, all of it inside a network namespace of its own.
 //!
 //! [`Tools::install`] builds and caches the programs, [`Node::up`] starts or attaches to a node, and [`Node::down`]
 //! leaves nothing behind. Nodes of different names run side by side.
@@ -32,6 +32,7 @@ mod tools;
 
 pub use component::Component;
 pub use disk::free_space;
+pub use docker::Engine;
 pub use forward::Forward;
 pub use images::BUSYBOX_IMAGE;
 pub use layout::{API_SERVER_ADDRESS, NODE_ADDRESS, POD_RANGE, SERVICE_RANGE, STORAGE_CLASS};

@@ -15,6 +15,7 @@ use crate::component::Component;
 use crate::layout::{API_SERVER_PORT, ETCD_PORT, Layout};
 use crate::process::{self, Signal};
 use crate::state::{Lock, State, boot};
+use crate::tools::neighbours::install_docker;
 use crate::tools::run;
 use crate::{Progress, Tools, cgroups, disk, docker, files, network, pki};
 
@@ -200,6 +201,7 @@ impl Node {
         }
         let program = match component {
             Component::Docker => component.program().into(),
+            Component::CurrentDocker => install_docker(&Progress::quiet())?.join("dockerd"),
             _ => self.tools.path(component.program()),
         };
         let mut command = self.command(program);
@@ -238,6 +240,7 @@ impl Node {
                 }
                 Component::Containerd => UnixStream::connect(self.layout.containerd_socket()).is_ok(),
                 Component::Docker => docker::answers(&self.layout.docker_socket()),
+                Component::CurrentDocker => docker::answers(&self.layout.current_docker_socket()),
                 // Whether these work shows in the objects that they are responsible for.
                 Component::ControllerManager
                 | Component::Scheduler

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use e2e::http::Credentials;
 use e2e::image::{begin_upload, finish_upload, tar};
 use e2e::objects::{allow, authenticated, identity, new_password, on_node_port, password, registry};
-use e2e::program::{Person, succeed};
+use e2e::program::{Docker, Person, succeed};
 use e2e::{Cluster, Target, registry as registries, with_namespace};
 use http::Method;
 
@@ -52,38 +52,10 @@ async fn a_push_that_is_under_way_while_the_password_changes_ends_well() -> Resu
             .context("no Location")?;
         finish_upload(&mut connection, &token, &path, &content, content.slice(1_000_000..)).await?;
 
-        // Docker, for as long as it takes it.
-        let alice = Person::new()?;
-        succeed(alice.docker(&["login", "--username", "alice", "--password", "password 2", &address])?).await?;
-        let archive = alice.home().join("rootfs.tar");
-        let mut noise = vec![0; 100 << 20];
-        rand::RngCore::fill_bytes(&mut rand::rng(), &mut noise);
-        fs::write(&archive, tar("file", &noise))?;
-        let image = format!("{address}/by/docker:v1");
-        succeed(alice.docker(&["import", &archive.display().to_string(), &image])?).await?;
-        let push = tokio::spawn(succeed(alice.docker(&["push", &image])?));
         let mut changes = 2;
-        while !push.is_finished() {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            if !push.is_finished() {
-                changes += 1;
-                change(&cluster, target, changes).await?;
-            }
+        for docker in [Person::docker as Docker, Person::current_docker] {
+            changes = push_through_changes(docker, &cluster, &address, changes).await?;
         }
-        push.await??;
-        ensure!(changes > 2, "the push ended before the password changed");
-        succeed(alice.docker(&["rmi", "--force", &image])?).await?;
-        succeed(alice.docker(&[
-            "login",
-            "--username",
-            "alice",
-            "--password",
-            &format!("password {changes}"),
-            &address,
-        ])?)
-        .await?;
-        succeed(alice.docker(&["pull", &image])?).await?;
-        succeed(alice.docker(&["rmi", "--force", &image])?).await?;
         assert_eq!(
             registries::incarnation(&cluster, "main").await?,
             before,
@@ -92,6 +64,44 @@ async fn a_push_that_is_under_way_while_the_password_changes_ends_well() -> Resu
         Ok(())
     })
     .await
+}
+
+/// Pushes with Docker while the password changes for as long as the push takes, after so many changes; tells how many there were then.
+async fn push_through_changes(docker: Docker, cluster: &Cluster, address: &str, before: usize) -> Result<usize> {
+    let target = Target {
+        address: address.parse()?,
+    };
+    let alice = Person::new()?;
+    let login = |changes: usize| {
+        let password = format!("password {changes}");
+        docker(
+            &alice,
+            &["login", "--username", "alice", "--password", &password, address],
+        )
+    };
+    succeed(login(before)?).await?;
+    let archive = alice.home().join("rootfs.tar");
+    let mut noise = vec![0; 100 << 20];
+    rand::RngCore::fill_bytes(&mut rand::rng(), &mut noise);
+    fs::write(&archive, tar("file", &noise))?;
+    let image = format!("{address}/by/docker:v1");
+    succeed(docker(&alice, &["import", &archive.display().to_string(), &image])?).await?;
+    let push = tokio::spawn(succeed(docker(&alice, &["push", &image])?));
+    let mut changes = before;
+    while !push.is_finished() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if !push.is_finished() {
+            changes += 1;
+            change(cluster, target, changes).await?;
+        }
+    }
+    push.await??;
+    ensure!(changes > before, "the push ended before the password changed");
+    succeed(docker(&alice, &["rmi", "--force", &image])?).await?;
+    succeed(login(changes)?).await?;
+    succeed(docker(&alice, &["pull", &image])?).await?;
+    succeed(docker(&alice, &["rmi", "--force", &image])?).await?;
+    Ok(changes)
 }
 
 /// Changes alice's password, and returns when the new one is in force.

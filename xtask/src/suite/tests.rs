@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use node::{Neighbours, Node};
+use node::{Engine, Neighbours, Node};
 
 use crate::build::Program;
 use crate::exec::{self, End};
@@ -126,6 +126,8 @@ pub(crate) struct Clients<'a> {
     pub(crate) regctl: &'a Path,
     /// The token server of CNCF Distribution.
     pub(crate) token_server: &'a Path,
+    /// The Docker Engine of now; Debian's is where every command of the node finds it.
+    pub(crate) docker: &'a Engine,
     /// The plugin of `kubectl`.
     pub(crate) plugin: &'a Path,
 }
@@ -167,6 +169,8 @@ pub(crate) fn end_to_end(
         command.env("CARGO_MANIFEST_DIR", &program.folder);
         command.env("WHARFINGER_PLUGIN", clients.plugin);
         command.env("WHARFINGER_REGCTL", clients.regctl);
+        command.env("WHARFINGER_DOCKER", &clients.docker.client);
+        command.env("WHARFINGER_DOCKER_HOST", &clients.docker.host);
         command.env("WHARFINGER_TOKEN_SERVER", clients.token_server);
         let left = deadline.saturating_duration_since(Instant::now());
         binary(program, &mut command, left, &mut sum, &mut failed)?;

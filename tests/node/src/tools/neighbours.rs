@@ -1,4 +1,5 @@
-//! Programs that the registry is tried beside: registries of CNCF Distribution, old and new, nginx, and a collector of traces.
+//! Programs that the registry is tried beside: registries of CNCF Distribution, old and new, nginx, a collector of traces, and clients that
+//! Debian does not have.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ struct Module {
     name: &'static str,
     sources: &'static str,
     packages: &'static [&'static str],
+    /// What Go's compiler is told besides.
+    flags: &'static [&'static str],
     what: &'static str,
 }
 
@@ -23,6 +26,7 @@ const DISTRIBUTION: Module = Module {
     name: "distribution",
     sources: concat!(env!("CARGO_MANIFEST_DIR"), "/distribution"),
     packages: &["./...", "tool"],
+    flags: &[],
     what: "distribution 3",
 };
 
@@ -30,6 +34,7 @@ const COLLECTOR: Module = Module {
     name: "collector",
     sources: concat!(env!("CARGO_MANIFEST_DIR"), "/collector"),
     packages: &["./..."],
+    flags: &[],
     what: "a collector of traces",
 };
 
@@ -37,6 +42,7 @@ const REGCTL: Module = Module {
     name: "regctl",
     sources: concat!(env!("CARGO_MANIFEST_DIR"), "/regctl"),
     packages: &["tool"],
+    flags: &[],
     what: "regctl",
 };
 
@@ -44,7 +50,17 @@ const TOKEN_SERVER: Module = Module {
     name: "token-server",
     sources: concat!(env!("CARGO_MANIFEST_DIR"), "/token-server"),
     packages: &["tool"],
+    flags: &[],
     what: "a token server",
+};
+
+const MOBY: Module = Module {
+    name: "moby",
+    sources: concat!(env!("CARGO_MANIFEST_DIR"), "/moby"),
+    packages: &["tool"],
+    // The client is not a Go module, and would be read as a program of the time before there were modules.
+    flags: &["-gcflags=github.com/docker/cli/...=-lang=go1.26"],
+    what: "the Docker Engine and its client",
 };
 
 const BUILD: [&str; 6] = [
@@ -89,6 +105,12 @@ pub fn install_regctl(progress: &Progress) -> Result<PathBuf> {
     Ok(built(REGCTL, progress)?.join("regctl"))
 }
 
+/// Builds the Docker Engine of now and its client where the cache has no build of the same sources, and returns the folder of `dockerd`
+/// and `docker`.
+pub(crate) fn install_docker(progress: &Progress) -> Result<PathBuf> {
+    built(MOBY, progress)
+}
+
 /// Builds the token server where the cache has no build of the same sources, and returns the program.
 pub fn install_token_server(progress: &Progress) -> Result<PathBuf> {
     Ok(built(TOKEN_SERVER, progress)?.join("token-server"))
@@ -96,7 +118,8 @@ pub fn install_token_server(progress: &Progress) -> Result<PathBuf> {
 
 fn built(module: Module, progress: &Progress) -> Result<PathBuf> {
     let folder = cache::folder(module.name)?;
-    let words = BUILD.iter().chain(module.packages).chain([&std::env::consts::ARCH]);
+    let words = BUILD.iter().chain(module.flags).chain(module.packages);
+    let words = words.chain([&std::env::consts::ARCH]);
     let words: Vec<String> = words.map(ToString::to_string).collect();
     let entry = folder.join(cache::key(Path::new(module.sources), &words)?);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
@@ -117,6 +140,7 @@ fn built(module: Module, progress: &Progress) -> Result<PathBuf> {
             .arg("-o")
             .arg(&draft)
             .args(&BUILD[1..])
+            .args(module.flags)
             .args(module.packages);
         build
             .current_dir(module.sources)
