@@ -31,10 +31,10 @@ pub use reference::{OidcSubject, RegistryReference, SecretKeyReference, TargetRe
 pub use registry::{
     AccessStatus, AccountVerification, AuditStream, Auth, Challenge, ClientCertificateMode, ClientCertificates, Cors,
     Counts, Deletion, EmptyDirStorage, Endpoints, Expose, IdentityAdmission, Limits, Manifests, MissingReferences,
-    Monitoring, NamespaceSelection, NamespaceSelector, OidcIssuer, PersistentVolumeClaimStorage, Pod, PolicyAdmission,
-    Registry, RegistrySpec, RegistryStatus, RequiredClaim, Resources, Retention, SecretFileReference, SecretReference,
-    ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, SignatureAlgorithm, Storage, Tls,
-    TokenServer, Traces, TrustedProxies, UploadLimits,
+    Monitoring, NamespaceSelection, NamespaceSelector, OidcIssuer, PasswordHashing, PersistentVolumeClaimStorage, Pod,
+    PolicyAdmission, Registry, RegistrySpec, RegistryStatus, RequiredClaim, Resources, Retention, SecretFileReference,
+    SecretReference, ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, SignatureAlgorithm,
+    Storage, Tls, TokenServer, Traces, TrustedProxies, UploadLimits,
 };
 pub use registry_identity::{
     CertificateSubject, GeneratedPassword, Password, PullSecret, RegistryIdentity, RegistryIdentitySpec,

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use admission::{IdentityAdmission, NamespaceSelection, NamespaceSelector, PolicyAdmission};
 pub use auth::{
-    AccountVerification, Auth, Challenge, ClientCertificateMode, ClientCertificates, SecretFileReference,
-    ServiceAccountMode, ServiceAccountTokens, TrustedProxies,
+    AccountVerification, Auth, Challenge, ClientCertificateMode, ClientCertificates, PasswordHashing,
+    SecretFileReference, ServiceAccountMode, ServiceAccountTokens, TrustedProxies,
 };
 pub use limits::{Limits, UploadLimits};
 pub use monitoring::{AuditStream, Monitoring, Traces};

@@ -6,13 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use argon2::Argon2;
 use crds::{Registry, labels, reasons, secret_types};
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
-use password_hash::{PasswordHasher, phc};
-use registry_config::{HashMemory, PasswordHash};
+use registry_config::{HashMemory, PasswordHash, PasswordHashing};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -34,7 +32,9 @@ pub(crate) struct HashJob {
     pub(crate) key: String,
     /// What stands under the key.
     pub(crate) form: SecretForm,
-    /// Hashes in force: one of them stays where the password verifies against it.
+    /// What a new hash is to cost.
+    pub(crate) hashing: PasswordHashing,
+    /// Hashes in force: one of them stays where the password verifies against it, and where it costs what a new one would.
     pub(crate) in_force: Vec<PasswordHash>,
 }
 
@@ -158,8 +158,8 @@ impl Hashing {
             Err(why) => return Ok(Some(HashResult::Unusable { source, why })),
         };
         let _worker = self.workers.acquire().await.expect("the semaphore is never closed");
-        let in_force = job.in_force.clone();
-        let hash = tokio::task::spawn_blocking(move || hash(&password, in_force)).await;
+        let (hashing, in_force) = (job.hashing, job.in_force.clone());
+        let hash = tokio::task::spawn_blocking(move || hash(&password, hashing, in_force)).await;
         Ok(Some(match hash {
             Ok(Some(hash)) => HashResult::Hashed(StoredHash { hash, source }),
             _ => HashResult::Unusable {
@@ -279,13 +279,12 @@ pub(crate) fn how_to_agree(secret: &str, namespace: &str) -> String {
 }
 
 /// A hash in force that the password verifies against, else a new one; `None` where the password cannot be hashed.
-fn hash(password: &[u8], in_force: Vec<PasswordHash>) -> Option<PasswordHash> {
+fn hash(password: &[u8], hashing: PasswordHashing, in_force: Vec<PasswordHash>) -> Option<PasswordHash> {
     let mut memory = HashMemory::default();
-    if let Some(hash) = in_force.into_iter().find(|hash| hash.verify(password, &mut memory)) {
-        return Some(hash);
-    }
-    let hash: phc::PasswordHash = Argon2::default().hash_password(password).ok()?;
-    PasswordHash::parse(&hash.to_string()).ok()
+    let mut as_wanted = in_force.into_iter().filter(|hash| hashing.made(hash));
+    as_wanted
+        .find(|hash| hash.verify(password, &mut memory))
+        .or_else(|| hashing.hash(password))
 }
 
 #[cfg(test)]
@@ -308,11 +307,20 @@ mod tests {
 
     #[test]
     fn a_hash_stays_while_the_password_does() {
-        let first = hash(b"correct horse", vec![]).unwrap();
+        let hash = |password: &[u8], in_force| hash(password, PasswordHashing::default(), in_force).unwrap();
+        let first = hash(b"correct horse", vec![]);
         assert!(first.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let other = hash(b"another", vec![]).unwrap();
-        assert_eq!(hash(b"correct horse", vec![other, first.clone()]).unwrap(), first);
-        assert_ne!(hash(b"battery staple", vec![first.clone()]).unwrap(), first);
+        let other = hash(b"another", vec![]);
+        assert_eq!(hash(b"correct horse", vec![other, first.clone()]), first);
+        assert_ne!(hash(b"battery staple", vec![first.clone()]), first);
+    }
+
+    #[test]
+    fn a_hash_of_another_cost_is_made_again() {
+        let strong = PasswordHashing::new(None, Some(3), None).unwrap();
+        let first = hash(b"correct horse", PasswordHashing::default(), vec![]).unwrap();
+        let second = hash(b"correct horse", strong, vec![first]).unwrap();
+        assert!(second.as_str().starts_with("$argon2id$v=19$m=19456,t=3,p=1$"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use hash_password::HashPasswordArguments;
+
 use crate::logging::LogFormat;
 
 /// An OCI registry with identities and policies.
@@ -28,7 +30,7 @@ enum Command {
     /// Check documents and print every problem with its file, line and column. Exits with 1 where there is any.
     Check(CheckArguments),
     /// Make the hash of a password for an access document: asked twice on a terminal, else read from standard input.
-    HashPassword,
+    HashPassword(HashPasswordArguments),
     /// Read everything in the store and name what is damaged: blobs against their digests, links, tags and manifests.
     ///
     /// Without `--repair` nothing is changed, and a registry may be serving the store meanwhile. Findings are lines on
@@ -93,7 +95,7 @@ impl Arguments {
             Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
             Command::Check(arguments) => check::run(&arguments),
             Command::Scrub(arguments) => Ok(scrub::run(&arguments)),
-            Command::HashPassword => hash_password::run().map(|()| ExitCode::SUCCESS),
+            Command::HashPassword(arguments) => hash_password::run(&arguments).map(|()| ExitCode::SUCCESS),
         }
     }
 }

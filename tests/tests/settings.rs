@@ -6,7 +6,7 @@ use e2e::cluster::PATIENCE;
 use e2e::http::Credentials;
 use e2e::image::{Image, digest};
 use e2e::objects::{allow, authenticated, identity, password, registry};
-use e2e::{registry as registries, wait_for, with_namespace};
+use e2e::{registry as registries, secrets, wait_for, with_namespace};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -94,6 +94,14 @@ async fn settings_of_no_use_are_refused_by_the_schema_or_told_and_the_pods_go_on
                 "expireAfter is at least `1s`",
             ),
             (json!({ "deletion": "Sometimes" }), "spec.deletion"),
+            (
+                json!({ "auth": { "passwordHashing": { "memory": "1Gi" } } }),
+                "spec.auth.passwordHashing.memory",
+            ),
+            (
+                json!({ "auth": { "passwordHashing": { "memory": "16Mi" } } }),
+                "such hashes are too easy to guess",
+            ),
             (json!({ "monitoring": { "audit": "Stderr" } }), "spec.monitoring.audit"),
             (
                 json!({ "monitoring": { "traces": { "endpoint": "collector" } } }),
@@ -135,6 +143,31 @@ async fn settings_of_no_use_are_refused_by_the_schema_or_told_and_the_pods_go_on
         let now = registries::incarnation(&cluster, "main").await?;
         ensure!(before == now, "the Pod was {before:?} and is {now:?}");
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hashes_cost_what_the_registry_says_and_passwords_go_on_working() -> Result<()> {
+    with_namespace("hashing", async |cluster| {
+        let alice = [password("alice", "x y z"), identity("alice")];
+        cluster.apply([registry("main")]).await?;
+        cluster.apply(alice).await?;
+        cluster.wait_until_all_ready().await?;
+        let target = registries::ready(&cluster, "main").await?;
+        let is_published = async |cost: &str| {
+            wait_for(&format!("a hash with {cost} is published"), PATIENCE, async || {
+                ensure!(target.login("alice", "x y z").await? == 200, "the password is refused");
+                let document = serde_json::to_vec(&cluster.get("Secret", "main-access").await?["data"])?;
+                ensure!(!secrets::find(&document, &[cost]).is_empty(), "there is none");
+                Ok(())
+            })
+            .await
+        };
+        is_published("m=19456,t=2,p=1").await?;
+        let change = json!({ "spec": { "auth": { "passwordHashing": { "memory": "12Mi", "iterations": 3 } } } });
+        cluster.patch("Registry", "main", change).await?;
+        is_published("m=12288,t=3,p=1").await
     })
     .await
 }

@@ -40,6 +40,10 @@ pub struct Auth {
     /// `wharfinger.dev/credential: "true"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub htpasswd_secret_ref: Option<SecretFileReference>,
+    /// What hashes of passwords cost whoever makes, checks or guesses one. A change has every password hashed anew that stands in a Secret;
+    /// hashes that were brought along stay. Default: 19 MiB of memory, 2 iterations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_hashing: Option<PasswordHashing>,
     /// Tokens of the cluster's ServiceAccounts. Default: accepted, from the ServiceAccounts that a RegistryIdentity names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_tokens: Option<ServiceAccountTokens>,
@@ -64,6 +68,26 @@ pub struct Auth {
     /// Proxies in front of the registry whose word about clients counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusted_proxies: Option<TrustedProxies>,
+}
+
+/// The parameters of Argon2id. They are at least as strong as the weakest that OWASP recommends: 46Mi and 1 iteration, 19Mi and 2, 12Mi and 3,
+/// 9Mi and 4, 7Mi and 5.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.memory) ? int(self.memory.replace('Mi', '')) : 19) * (has(self.iterations) ? self.iterations : 2) >= 35").message("such hashes are too easy to guess: take a memory of 46Mi and 1 iteration, 19Mi and 2, 12Mi and 3, 9Mi and 4, 7Mi and 5, or more"))]
+pub struct PasswordHashing {
+    /// Memory that one verification takes, `7Mi` to `64Mi`. Default `19Mi`. A registry verifies as many at once as it has processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4), regex(pattern = r"^([7-9]|[1-5][0-9]|6[0-4])Mi$"))]
+    pub memory: Option<String>,
+    /// Passes over that memory. Default 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub iterations: Option<i32>,
+    /// Lanes that could be computed at once. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4))]
+    pub parallelism: Option<i32>,
 }
 
 /// How clients are asked to sign in.

@@ -9,7 +9,7 @@ use crds::{AccessPolicy, Registry, RegistryIdentity};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use registry_config::{AccessContent, PasswordHash, Problem, TokenKey};
+use registry_config::{AccessContent, Problem, TokenKey};
 use registry_policy::Effect;
 
 use super::admission::Namespaces;
@@ -22,10 +22,6 @@ use crate::settings::{LogFormat, Settings};
 use crate::state::{SourceVersion, StoredHash};
 use crate::stores::{registries_of, registry_of};
 use crate::unknown_fields;
-
-/// A well-formed hash of nobody's password.
-const NO_PASSWORD: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A Registry, and the objects that name it.
 #[derive(Debug, Clone)]
@@ -144,6 +140,7 @@ impl Objects {
         }
         identities.sort_by_key(|identity| (identity.creation_timestamp(), identity.uid()));
         policies.sort_by_key(|policy| (policy.namespace(), policy.name_any()));
+        let hash = validate::password_hashing(&registry).unwrap_or_default().of_nobody();
         let (mut sources, mut hashes) = (HashMap::new(), HashMap::new());
         for identity in &identities {
             let Some(source) = PasswordSource::of(identity) else {
@@ -161,8 +158,11 @@ impl Objects {
                 identity: uid.clone(),
                 which: Which::Current,
             };
-            let hash = PasswordHash::parse(NO_PASSWORD).expect("it is well formed");
-            hashes.insert(slot, HashResult::Hashed(StoredHash { hash, source: version }));
+            let hash = StoredHash {
+                hash: hash.clone(),
+                source: version,
+            };
+            hashes.insert(slot, HashResult::Hashed(hash));
             let present = Source::Present {
                 uid: String::new(),
                 resource_version: String::new(),

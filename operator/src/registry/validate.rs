@@ -36,6 +36,7 @@ use crate::settings::Settings;
 use crate::state::{LiveState, State};
 pub(super) use identities::Identity;
 use identities::Origin;
+pub(super) use passwords::hashing as password_hashing;
 use policies::Judged;
 pub(super) use policies::entry_at_home as policy_entry;
 pub(super) use server::ServerSettings;

@@ -46,7 +46,7 @@ pub use duration::{DurationText, InvalidDuration};
 pub use htpasswd::{BadLine, Htpasswd, HtpasswdProblem};
 pub use observe::{Audit, Traces};
 pub use oidc::{OidcIssuer, OidcProvider, OidcRefusal, OidcSubject, RequiredClaim, SignatureAlgorithm};
-pub use password::{HashCost, HashMemory, InvalidPasswordHash, PasswordHash};
+pub use password::{HashCost, HashMemory, InvalidPasswordHash, InvalidPasswordHashing, PasswordHash, PasswordHashing};
 pub use position::describe_problems;
 pub use problem::Problem;
 pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads};

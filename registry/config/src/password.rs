@@ -1,5 +1,6 @@
 //! [`PasswordHash`]: a password hash whose cost the registry is willing to pay.
 
+mod hashing;
 mod verify;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::fmt;
 use password_hash::phc;
 use serde::{Deserialize, Serialize};
 
+pub use hashing::{InvalidPasswordHashing, PasswordHashing};
 pub use verify::HashMemory;
 
 /// The hash of a password: Argon2id in PHC string format, `$argon2id$v=19$m=…,t=…,p=…$<salt>$<hash>`, or bcrypt as

@@ -554,17 +554,33 @@ fn check_lists_every_problem_with_its_place() {
 
 #[test]
 fn hash_password_reads_one_password_and_prints_what_a_document_takes() {
-    let mut child = binary()
-        .arg("hash-password")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    let hash = output.strip_suffix('\n').unwrap();
-    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-    assert!(argon2::Argon2::default().verify_password(b"secret", hash).is_ok());
+    let run = |arguments: &[&str]| {
+        let mut command = binary();
+        command.arg("hash-password").args(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Whoever is refused for the arguments reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(b"secret\n");
+        child.wait_with_output().unwrap()
+    };
+    for (arguments, beginning) in [
+        (&[][..], "$argon2id$v=19$m=19456,t=2,p=1$"),
+        (
+            &["--memory", "46Mi", "--iterations", "1"],
+            "$argon2id$v=19$m=47104,t=1,p=1$",
+        ),
+    ] {
+        let output = String::from_utf8(run(arguments).stdout).unwrap();
+        let hash = output.strip_suffix('\n').unwrap();
+        assert!(hash.starts_with(beginning), "{hash}");
+        assert!(argon2::Argon2::default().verify_password(b"secret", hash).is_ok());
+    }
+    let refused = run(&["--iterations", "1"]);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && why.contains("too easy to guess"), "{why}");
 }
 
 #[test]

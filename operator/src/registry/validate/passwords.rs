@@ -1,9 +1,9 @@
 //! The passwords of one identity: the one in use, the one that is to follow, and those before it that still count.
 
-use crds::{RegistryIdentity, reasons};
+use crds::{Registry, RegistryIdentity, reasons};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use registry_config::{HashCost, PasswordEntry, PasswordHash};
+use registry_config::{HashCost, InvalidPasswordHashing, PasswordEntry, PasswordHash, PasswordHashing};
 
 use crate::hashing::{HashJob, HashResult, HashSlot, Which, not_marked};
 use crate::outcome::Verdict;
@@ -116,8 +116,10 @@ pub(super) fn judge(
         format!("the password is read from key `{key}` of Secret `{secret}`"),
     );
     let known = kept_as_it_is(resolved);
+    // What is wrong with the setting is told with the Registry.
+    let hashing = hashing(&snapshot.registry).unwrap_or_default();
     let look = |which, version: &SourceVersion, known: Option<&StoredHash>| {
-        let found = look(uid, which, version, known, snapshot, identity, kept);
+        let found = look(uid, which, version, known, snapshot, identity, hashing, kept);
         if is_home { found } else { found.of_a_guest() }
     };
     let current = match look(Which::Current, &present, known.current.as_ref()) {
@@ -130,7 +132,9 @@ pub(super) fn judge(
             };
         }
     };
-    let replaced = known.current.as_ref().filter(|before| before.hash != current.hash);
+    // The same version of a Secret has the same password, whatever its hash costs now.
+    let replaced = known.current.as_ref();
+    let replaced = replaced.filter(|before| before.hash != current.hash && before.source != current.source);
     let was_announced = known.next.as_ref().is_some_and(|next| next.hash == current.hash);
     let previous = previous(&known.previous, replaced, &current.hash, identity, was_announced, now);
     let (mut jobs, mut resolved) = (Vec::new(), known.resolved);
@@ -232,9 +236,13 @@ fn look(
     known: Option<&StoredHash>,
     snapshot: &Snapshot,
     identity: &RegistryIdentity,
+    hashing: PasswordHashing,
     kept: Option<&IdentityState>,
 ) -> Found {
-    if let Some(known) = known.filter(|known| known.source == *version) {
+    let is_as_wanted = |stored: &StoredHash| {
+        stored.source == *version && (version.form == SecretForm::Hash || hashing.made(&stored.hash))
+    };
+    if let Some(known) = known.filter(|known| is_as_wanted(known)) {
         return Found::Hash(known.clone());
     }
     let slot = HashSlot {
@@ -242,7 +250,7 @@ fn look(
         which,
     };
     match snapshot.hashes.get(&slot) {
-        Some(HashResult::Hashed(hash)) if hash.source == *version => Found::Hash(hash.clone()),
+        Some(HashResult::Hashed(hash)) if is_as_wanted(hash) => Found::Hash(hash.clone()),
         Some(HashResult::Unusable { source, why }) if source == version => Found::Unusable(why.clone()),
         _ => Found::Pending(HashJob {
             slot,
@@ -250,9 +258,33 @@ fn look(
             secret: version.secret.clone(),
             key: version.key.clone(),
             form: version.form,
+            hashing,
             in_force: in_force(kept),
         }),
     }
+}
+
+/// What hashes of passwords are to cost.
+///
+/// # Errors
+/// Where the Registry wants something that is not taken. The schema admits no such thing, but may be younger than the object.
+pub(in crate::registry) fn hashing(registry: &Registry) -> Result<PasswordHashing, InvalidPasswordHashing> {
+    let Some(wanted) = registry
+        .spec
+        .auth
+        .as_ref()
+        .and_then(|auth| auth.password_hashing.as_ref())
+    else {
+        return Ok(PasswordHashing::default());
+    };
+    let memory = wanted.memory.as_deref().map(str::parse).transpose();
+    // No number of either sign that is out of bounds becomes one within them.
+    let number = |number: Option<i32>| number.map(|number| u32::try_from(number).unwrap_or(0));
+    PasswordHashing::new(
+        memory.map_err(|_| InvalidPasswordHashing::Memory)?,
+        number(wanted.iterations),
+        number(wanted.parallelism),
+    )
 }
 
 /// The hashes that the password may be one of: nothing is hashed anew that is known.

@@ -6,6 +6,7 @@ use registry_config::{
     parse_user_header,
 };
 
+use super::passwords;
 use crate::outcome::Verdict;
 
 /// Settings for the access document.
@@ -63,6 +64,9 @@ impl Reloadable {
             problems.push(
                 "spec.auth.serviceAccountTokens.audience: this is the API server's own, and a token for it must be sent nowhere else; name one of this registry's own, or leave it out".to_owned(),
             );
+        }
+        if let Err(why) = passwords::hashing(registry) {
+            problems.push(format!("spec.auth.passwordHashing: {why}"));
         }
         let max_size = spec.limits.as_ref().and_then(|limits| limits.max_blob_size.as_deref());
         let max_size = max_size.and_then(|text| match text.parse() {

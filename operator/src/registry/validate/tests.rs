@@ -1,6 +1,7 @@
 //! What becomes of identities and policies, good and bad, from snapshots made by hand.
 
 mod guests;
+mod hashing;
 mod issuers;
 mod keys;
 mod token_server;

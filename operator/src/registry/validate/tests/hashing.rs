@@ -1,0 +1,68 @@
+//! What hashes of passwords cost.
+
+use super::*;
+use crate::registry::validate::Reloadable;
+
+fn wanting(hashing: &Value) -> Snapshot {
+    Snapshot {
+        registry: registry(&json!({ "storage": { "emptyDir": {} }, "auth": { "passwordHashing": hashing } })),
+        ..snapshot()
+    }
+}
+
+#[test]
+fn passwords_are_hashed_anew_where_the_cost_changes_and_work_meanwhile() {
+    // With pull secrets a replaced password would be accepted for a while; here none is replaced.
+    let identity = json!({ "pullSecrets": [{ "name": "pull" }] });
+    let before = validate(&snapshot().with_identity("alice", "a", identity.clone()), &settings());
+    assert_eq!(before.jobs().count(), 0);
+    let state = state_of(before);
+    let wanted = json!({ "memory": "46Mi", "iterations": 1 });
+    let changed = wanting(&wanted).with_identity("alice", "a", identity).with_state(state);
+    let plan = validate(&changed, &settings());
+    assert_eq!(passwords(&plan), [(HASH, None)]);
+    assert!(plan.identities["a"].resolved.is_yes());
+    let jobs: Vec<_> = plan.jobs().collect();
+    let [job] = jobs[..] else {
+        panic!("{jobs:?}");
+    };
+    let strong = job.hashing.of_nobody();
+    assert!(strong.as_str().contains("$m=47104,t=1,p=1$"));
+
+    let mut done = changed;
+    let mut found = hash("1");
+    found.hash = strong.clone();
+    done.hashes.insert(slot("a"), HashResult::Hashed(found));
+    let plan = validate(&done, &settings());
+    assert_eq!(passwords(&plan), [(strong.as_str(), None)]);
+    assert_eq!(plan.jobs().count(), 0);
+}
+
+#[test]
+fn a_hash_that_was_brought_along_stays_whatever_new_ones_cost() {
+    let own_hash =
+        json!({ "password": { "secretKeyRef": null, "hashSecretKeyRef": { "name": "pw", "key": "password" } } });
+    let mut snapshot = wanting(&json!({ "iterations": 5 })).with_identity("alice", "a", own_hash);
+    let mut found = hash("1");
+    found.source.form = SecretForm::Hash;
+    snapshot.hashes.insert(slot("a"), HashResult::Hashed(found));
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(passwords(&plan), [(HASH, None)]);
+    assert_eq!(plan.jobs().count(), 0);
+}
+
+#[test]
+fn a_cost_that_is_not_taken_is_told_and_hashes_are_made_as_by_default() {
+    for wanted in [
+        json!({ "memory": "7Mi" }),
+        json!({ "memory": "1Gi" }),
+        json!({ "memory": "much" }),
+        json!({ "iterations": -2 }),
+        json!({ "parallelism": 0 }),
+    ] {
+        let snapshot = wanting(&wanted).with_identity("alice", "a", json!({}));
+        let why = Reloadable::of(&snapshot.registry).accepted.unwrap_err();
+        assert!(why.message.contains("spec.auth.passwordHashing: "), "{}", why.message);
+        assert_eq!(passwords(&validate(&snapshot, &settings())), [(HASH, None)]);
+    }
+}
