@@ -1,5 +1,6 @@
 use super::*;
 
+mod angos;
 mod evaluation;
 mod hostile;
 mod refusals;
