@@ -116,10 +116,16 @@ pub(super) fn judge(
         format!("the password is read from key `{key}` of Secret `{secret}`"),
     );
     let known = kept_as_it_is(resolved);
-    // What is wrong with the setting is told with the Registry.
-    let hashing = hashing(&snapshot.registry).unwrap_or_default();
+    let lookup = Lookup {
+        identity,
+        uid,
+        snapshot,
+        kept,
+        // What is wrong with the setting is told with the Registry.
+        hashing: hashing(&snapshot.registry).unwrap_or_default(),
+    };
     let look = |which, version: &SourceVersion, known: Option<&StoredHash>| {
-        let found = look(uid, which, version, known, snapshot, identity, hashing, kept);
+        let found = lookup.look(which, version, known);
         if is_home { found } else { found.of_a_guest() }
     };
     let current = match look(Which::Current, &present, known.current.as_ref()) {
@@ -229,38 +235,42 @@ impl Found {
     }
 }
 
-fn look(
-    uid: &str,
-    which: Which,
-    version: &SourceVersion,
-    known: Option<&StoredHash>,
-    snapshot: &Snapshot,
-    identity: &RegistryIdentity,
+/// Where the passwords of one identity are looked for.
+struct Lookup<'a> {
+    identity: &'a RegistryIdentity,
+    uid: &'a str,
+    snapshot: &'a Snapshot,
+    kept: Option<&'a IdentityState>,
     hashing: PasswordHashing,
-    kept: Option<&IdentityState>,
-) -> Found {
-    let is_as_wanted = |stored: &StoredHash| {
-        stored.source == *version && (version.form == SecretForm::Hash || hashing.made(&stored.hash))
-    };
-    if let Some(known) = known.filter(|known| is_as_wanted(known)) {
-        return Found::Hash(known.clone());
+}
+
+impl Lookup<'_> {
+    fn look(&self, which: Which, version: &SourceVersion, known: Option<&StoredHash>) -> Found {
+        if let Some(known) = known.filter(|known| self.is_as_wanted(known, version)) {
+            return Found::Hash(known.clone());
+        }
+        let slot = HashSlot {
+            identity: self.uid.to_owned(),
+            which,
+        };
+        match self.snapshot.hashes.get(&slot) {
+            Some(HashResult::Hashed(hash)) if self.is_as_wanted(hash, version) => Found::Hash(hash.clone()),
+            Some(HashResult::Unusable { source, why }) if source == version => Found::Unusable(why.clone()),
+            _ => Found::Pending(HashJob {
+                slot,
+                namespace: self.identity.namespace().unwrap_or_default(),
+                secret: version.secret.clone(),
+                key: version.key.clone(),
+                form: version.form,
+                hashing: self.hashing,
+                in_force: in_force(self.kept),
+            }),
+        }
     }
-    let slot = HashSlot {
-        identity: uid.to_owned(),
-        which,
-    };
-    match snapshot.hashes.get(&slot) {
-        Some(HashResult::Hashed(hash)) if is_as_wanted(hash) => Found::Hash(hash.clone()),
-        Some(HashResult::Unusable { source, why }) if source == version => Found::Unusable(why.clone()),
-        _ => Found::Pending(HashJob {
-            slot,
-            namespace: identity.namespace().unwrap_or_default(),
-            secret: version.secret.clone(),
-            key: version.key.clone(),
-            form: version.form,
-            hashing,
-            in_force: in_force(kept),
-        }),
+
+    /// Whether this is what this version gives; a hash that was brought along may cost what it does.
+    fn is_as_wanted(&self, stored: &StoredHash, version: &SourceVersion) -> bool {
+        stored.source == *version && (version.form == SecretForm::Hash || self.hashing.made(&stored.hash))
     }
 }
 
