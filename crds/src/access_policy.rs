@@ -26,6 +26,7 @@ use crate::reference::{OidcSubject, RegistryReference, TargetReference};
     derive = "PartialEq",
     doc = "Who may, or may not, do what in one or several Registries.",
     printcolumn(name = "Effect", type_ = "string", json_path = ".spec.effect"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Targets", type_ = "string", json_path = ".spec.targetRefs[*].name"),
     printcolumn(
         name = "Accepted",

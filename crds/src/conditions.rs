@@ -22,6 +22,8 @@ pub mod condition_types {
     pub const NO_IDENTITIES: &str = "NoIdentities";
     /// Nothing is allowed, because there is no accepted policy. Only present when true.
     pub const NO_POLICIES: &str = "NoPolicies";
+    /// Rules ask for addresses of clients, and the Service puts a node's in their place. Only present when true.
+    pub const CLIENT_ADDRESS_HIDDEN: &str = "ClientAddressHidden";
     /// The operator leaves the Registry as it is. Only present when true.
     pub const PAUSED: &str = "Paused";
 }
@@ -114,6 +116,8 @@ pub mod reasons {
     pub const NAME_MISMATCH: &str = "NameMismatch";
     /// There is no TLS.
     pub const NO_TLS: &str = "NoTLS";
+    /// The Service's `externalTrafficPolicy` is `Cluster`.
+    pub const EXTERNAL_TRAFFIC_POLICY: &str = "ExternalTrafficPolicy";
     /// The storage is an emptyDir.
     pub const EMPTY_DIR: &str = "EmptyDir";
     /// The object's Registry is paused.

@@ -30,11 +30,11 @@ pub use marks::{annotations, labels, secret_types};
 pub use reference::{OidcSubject, RegistryReference, SecretKeyReference, TargetReference};
 pub use registry::{
     AccessStatus, AccountVerification, AuditStream, Auth, Challenge, ClientCertificateMode, ClientCertificates, Cors,
-    Counts, Deletion, EmptyDirStorage, Endpoints, Expose, IdentityAdmission, Limits, Manifests, MissingReferences,
-    Monitoring, NamespaceSelection, NamespaceSelector, OidcIssuer, PasswordHashing, PersistentVolumeClaimStorage, Pod,
-    PolicyAdmission, Registry, RegistrySpec, RegistryStatus, RequiredClaim, Resources, Retention, SecretFileReference,
-    SecretReference, ServiceAccountMode, ServiceAccountTokens, ServiceExposure, ServiceType, SignatureAlgorithm,
-    Storage, Tls, TokenServer, Traces, TrustedProxies, UploadLimits,
+    Counts, Deletion, EmptyDirStorage, Endpoints, Expose, ExternalTrafficPolicy, IdentityAdmission, Limits, Manifests,
+    MissingReferences, Monitoring, NamespaceSelection, NamespaceSelector, OidcIssuer, PasswordHashing,
+    PersistentVolumeClaimStorage, Pod, PolicyAdmission, Registry, RegistrySpec, RegistryStatus, RequiredClaim,
+    Resources, Retention, SecretFileReference, SecretReference, ServiceAccountMode, ServiceAccountTokens,
+    ServiceExposure, ServiceType, SignatureAlgorithm, Storage, Tls, TokenServer, Traces, TrustedProxies, UploadLimits,
 };
 pub use registry_identity::{
     CertificateSubject, GeneratedPassword, Password, PullSecret, RegistryIdentity, RegistryIdentitySpec,

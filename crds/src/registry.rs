@@ -264,7 +264,8 @@ pub struct Expose {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')").message("nodePort needs `type: NodePort` or `type: LoadBalancer`")
+    validation = Rule::new("!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')").message("nodePort needs `type: NodePort` or `type: LoadBalancer`"),
+    validation = Rule::new("!has(self.externalTrafficPolicy) || (has(self.type) && self.type != 'ClusterIP')").message("externalTrafficPolicy needs `type: NodePort` or `type: LoadBalancer`")
 )]
 pub struct ServiceExposure {
     /// Type of the Service. Default ClusterIP.
@@ -278,6 +279,21 @@ pub struct ServiceExposure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub node_port: Option<i32>,
+    /// What becomes of clients from outside of the cluster: Cluster (default), where any node takes them and the registry sees the node's
+    /// address instead of theirs, or Local, where only the Pod's node does and the registry sees who they are. Rules about addresses need
+    /// Local; condition ClientAddressHidden says where they have it not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+}
+
+/// What becomes of clients from outside of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum ExternalTrafficPolicy {
+    /// Any node passes them on, in its own name.
+    #[default]
+    Cluster,
+    /// The Pod's node passes them on as they are.
+    Local,
 }
 
 /// Type of a Service.
@@ -349,7 +365,7 @@ pub struct RegistryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, Accepted, ResolvedRefs, Programmed, StorageReady; with TLS CertificateReady; and, while they are true, Insecure, Ephemeral,
-    /// NoIdentities, NoPolicies, Paused.
+    /// NoIdentities, NoPolicies, ClientAddressHidden, Paused.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     #[schemars(length(max = 32))]

@@ -1,10 +1,10 @@
 //! What is broken says so itself, and touches nothing else.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::Condition;
+use e2e::cluster::{Condition, PATIENCE, text};
 use e2e::http::Credentials;
 use e2e::objects::{about, allow, authenticated, deny, identity, password, policy, registry, user};
-use e2e::{Cluster, Target, registry as registries, with_namespace};
+use e2e::{Cluster, Target, registry as registries, wait_for, with_namespace};
 use serde_json::{Value, json};
 
 /// A registry where alice may push everywhere.
@@ -373,4 +373,64 @@ async fn what_names_no_registry_or_one_of_another_namespace_is_told_so_and_does_
         .await
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_says_of_each_target_whether_it_is_enforced_there() -> Result<()> {
+    with_namespace("targets", async |cluster| {
+        let (target, alice) = set_up(&cluster).await?;
+        cluster
+            .apply([deny("stop", authenticated(), &["get-manifest"], &["secret/**"])])
+            .await?;
+        let both = json!({ "spec": { "targetRefs": [{ "name": "main" }, { "name": "other" }] } });
+        cluster.patch("AccessPolicy", "stop", both).await?;
+        let accepted = cluster
+            .wait_for_condition("AccessPolicy", "stop", "Accepted", ("False", "RegistryNotFound"))
+            .await?;
+        says(&accepted, &["target `other`", "does not exist"])?;
+        // Where it can be enforced it is.
+        wait_for("each target tells of itself", PATIENCE, async || {
+            let found = told(&cluster.get("AccessPolicy", "stop").await?);
+            let expected = [
+                ("main", "Accepted", "True", "Accepted"),
+                ("main", "Programmed", "True", "Programmed"),
+                ("other", "Accepted", "False", "RegistryNotFound"),
+                ("other", "Programmed", "False", "RegistryNotFound"),
+            ];
+            let expected =
+                expected.map(|(name, type_, status, reason)| [name, type_, status, reason].map(str::to_owned));
+            ensure!(found == expected, "{found:?}");
+            Ok(())
+        })
+        .await?;
+        assert_eq!(target.pull_status(&alice, "secret/app").await?, 403);
+        assert_eq!(target.pull_status(&alice, "zone/app").await?, 404);
+
+        cluster.apply([registry("other")]).await?;
+        cluster
+            .wait_for_condition("AccessPolicy", "stop", "Ready", ("True", "Ok"))
+            .await?;
+        let found = told(&cluster.get("AccessPolicy", "stop").await?);
+        ensure!(
+            found.len() == 4 && found.iter().all(|told| told[2] == "True"),
+            "{found:?}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// The conditions of each target of a policy: target, type, status and reason.
+fn told(policy: &Value) -> Vec<[String; 4]> {
+    let targets = policy["status"]["targets"].as_array().into_iter().flatten();
+    let told = targets.flat_map(|target| {
+        let conditions = target["conditions"].as_array().into_iter().flatten();
+        conditions.map(|condition| {
+            let of = |field: &str| text(&condition[field]);
+            [text(&target["ref"]["name"]), of("type"), of("status"), of("reason")]
+        })
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort();
+    told
 }

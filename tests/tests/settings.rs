@@ -5,7 +5,7 @@ use bytes::Bytes;
 use e2e::cluster::PATIENCE;
 use e2e::http::Credentials;
 use e2e::image::{Image, digest};
-use e2e::objects::{allow, authenticated, identity, password, registry};
+use e2e::objects::{allow, authenticated, identity, on_node_port, password, registry};
 use e2e::{registry as registries, secrets, wait_for, with_namespace};
 use http::Method;
 use serde_json::{Value, json};
@@ -168,6 +168,50 @@ async fn hashes_cost_what_the_registry_says_and_passwords_go_on_working() -> Res
         let change = json!({ "spec": { "auth": { "passwordHashing": { "memory": "12Mi", "iterations": 3 } } } });
         cluster.patch("Registry", "main", change).await?;
         is_published("m=12288,t=3,p=1").await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_hides_addresses_is_told_until_it_shows_them() -> Result<()> {
+    with_namespace("addresses", async |cluster| {
+        let mut main = on_node_port(registry("main"));
+        main["spec"]["auth"] = json!({ "allowedSourceRanges": ["0.0.0.0/0"] });
+        cluster.apply([main]).await?;
+        cluster
+            .wait_for_condition(
+                "Registry",
+                "main",
+                "ClientAddressHidden",
+                ("True", "ExternalTrafficPolicy"),
+            )
+            .await?;
+        let change = json!({ "spec": { "expose": { "service": { "externalTrafficPolicy": "Local" } } } });
+        cluster.patch("Registry", "main", change).await?;
+        wait_for("addresses are shown", PATIENCE, async || {
+            let service = cluster.get("Service", "main").await?;
+            ensure!(
+                service["spec"]["externalTrafficPolicy"] == "Local",
+                "{}",
+                service["spec"]
+            );
+            let mut conditions = cluster.conditions("Registry", "main").await?.into_iter();
+            ensure!(
+                !conditions.any(|condition| condition.type_ == "ClientAddressHidden"),
+                "the condition is there"
+            );
+            Ok(())
+        })
+        .await?;
+        // Back within the cluster, where the field has no place.
+        let change = json!({ "spec": { "expose": { "service": null } } });
+        cluster.patch("Registry", "main", change).await?;
+        wait_for("the Service is of the cluster alone", PATIENCE, async || {
+            let service = cluster.get("Service", "main").await?;
+            ensure!(service["spec"]["type"] == "ClusterIP", "{}", service["spec"]);
+            Ok(())
+        })
+        .await
     })
     .await
 }

@@ -56,6 +56,10 @@ pub struct IdentityAdmission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub groups: Option<Vec<String>>,
+    /// Whether they may name `oidcSubjects` and `certificateSubjects`. Whoever may write identities there then says whom of an issuer or
+    /// of a certificate they stand for, anybody who is known here by no identity of this namespace. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_external_subjects: Option<bool>,
     /// How many there may be of each namespace. Default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]

@@ -5,7 +5,10 @@ mod pods;
 
 use std::collections::{HashMap, HashSet};
 
-use crds::{AccessStatus, Counts, Endpoints, Registry, RegistryStatus, ServiceType, condition_types as types, reasons};
+use crds::{
+    AccessStatus, Counts, Endpoints, ExternalTrafficPolicy, Registry, RegistryStatus, ServiceType,
+    condition_types as types, reasons,
+};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
@@ -379,12 +382,35 @@ pub(super) fn special(snapshot: &Snapshot, plan: &Plan) -> Vec<(&'static str, Ve
         "nothing is allowed yet, even to those who can sign in: create an AccessPolicy that names this Registry, other than in `mode: Audit`",
     );
     add(
+        hides_addresses(plan) && asks_for_addresses(plan),
+        types::CLIENT_ADDRESS_HIDDEN,
+        reasons::EXTERNAL_TRAFFIC_POLICY,
+        "clients from outside of the cluster come with the address of a node, and rules about addresses judge that one; set `spec.expose.service.externalTrafficPolicy: Local`",
+    );
+    add(
         spec.paused == Some(true),
         types::PAUSED,
         reasons::PAUSED,
         "nothing is changed and nothing new is enforced, revocations included, until `spec.paused` is removed",
     );
     special
+}
+
+/// Whether the Service puts a node's address in the place of those of clients from outside.
+fn hides_addresses(plan: &Plan) -> bool {
+    plan.workload.as_ref().is_ok_and(|workload| {
+        workload.service_type != ServiceType::ClusterIP
+            && workload.external_traffic_policy == ExternalTrafficPolicy::Cluster
+    })
+}
+
+/// Whether anything is decided by where clients come from.
+fn asks_for_addresses(plan: &Plan) -> bool {
+    let content = &plan.content;
+    let mut rules = content.policies.iter().flat_map(|policy| &policy.rules);
+    // A condition that only has the word in a text brings a needless note at worst.
+    let mut conditions = rules.by_ref().filter_map(|rule| rule.when.as_deref());
+    !content.allowed_source_ranges.is_empty() || conditions.any(|condition| condition.contains("client_ip"))
 }
 
 fn accepted(findings: &Findings<'_>) -> Verdict {

@@ -13,12 +13,12 @@ pub(super) fn render(registry: &str, workload: &Workload) -> Draft {
     if let Some(node_port) = workload.node_port {
         port["nodePort"] = json!(node_port);
     }
-    let type_ = match workload.service_type {
-        ServiceType::ClusterIP => "ClusterIP",
-        ServiceType::NodePort => "NodePort",
-        ServiceType::LoadBalancer => "LoadBalancer",
-    };
-    let body = json!({ "spec": { "type": type_, "selector": names::pod_selector(registry), "ports": [port] } });
+    let mut spec = json!({ "type": workload.service_type, "selector": names::pod_selector(registry), "ports": [port] });
+    // The API server refuses it where nobody comes from outside.
+    if workload.service_type != ServiceType::ClusterIP {
+        spec["externalTrafficPolicy"] = json!(workload.external_traffic_policy);
+    }
+    let body = json!({ "spec": spec });
     Draft {
         kind: "Service",
         name: registry.to_owned(),

@@ -189,6 +189,15 @@ impl<'a> Claimant<'a> {
         self.admission == Admission::Home
     }
 
+    /// Whether it may name subjects of issuers and certificates, which could be anybody's.
+    fn names_external_subjects(&self) -> bool {
+        match self.admission {
+            Admission::Home => true,
+            Admission::Guest(_, entry) => entry.allow_external_subjects == Some(true),
+            Admission::Excess(..) | Admission::Refused => false,
+        }
+    }
+
     fn is_admitted(&self) -> bool {
         matches!(self.admission, Admission::Home | Admission::Guest(..))
     }
@@ -299,9 +308,8 @@ fn expires_at(identity: &RegistryIdentity) -> Option<Timestamp> {
 fn accept(claimant: &Claimant<'_>, snapshot: &Snapshot, names: &Names, holds_username: bool) -> Verdict {
     let Claimant { identity, username, .. } = claimant;
     let not_allowed = |message: String| Verdict::no(reasons::NOT_ALLOWED_BY_REGISTRY, message);
-    let guest = match claimant.admission {
-        Admission::Home => None,
-        Admission::Guest(_, entry) => Some(entry),
+    match claimant.admission {
+        Admission::Home | Admission::Guest(..) => {}
         Admission::Excess(number, most) => {
             let message = format!(
                 "spec.allowedIdentities[{number}] of the Registry admits {most} identities of a namespace, and there are more"
@@ -316,10 +324,11 @@ fn accept(claimant: &Claimant<'_>, snapshot: &Snapshot, names: &Names, holds_use
                 identity.namespace().unwrap_or_default()
             ));
         }
-    };
-    if guest.is_some() && (identity.spec.oidc_subjects.is_some() || identity.spec.certificate_subjects.is_some()) {
+    }
+    let names_subjects = identity.spec.oidc_subjects.is_some() || identity.spec.certificate_subjects.is_some();
+    if names_subjects && !claimant.names_external_subjects() {
         return not_allowed(
-            "an identity of another namespace than the Registry's names neither `oidcSubjects` nor `certificateSubjects`: they could be anybody's".to_owned(),
+            "an identity of another namespace than the Registry's names neither `oidcSubjects` nor `certificateSubjects`, which could be anybody's, unless the Registry says `allowExternalSubjects` in `spec.allowedIdentities`".to_owned(),
         );
     }
     let unknown = unknown_fields::in_identity(&identity.spec);

@@ -954,6 +954,14 @@ fn service_accounts_are_of_the_identitys_own_namespace_and_stand_for_one_identit
     let tokens = plan.content.service_accounts.clone().unwrap();
     assert_eq!(tokens.audiences, ["wharfinger.dev/team/main"]);
     assert_eq!(tokens.issuer, "https://issuer");
+    assert_eq!(tokens.namespaces, [""; 0]);
+    snapshot.registry = registry(&json!({
+        "storage": { "emptyDir": {} },
+        "auth": { "serviceAccountTokens": { "audience": "registry.example.com", "namespaces": ["ci", "build", "ci"] } },
+    }));
+    let tokens = validate(&snapshot, &settings()).content.service_accounts.unwrap();
+    assert_eq!(tokens.audiences, ["registry.example.com"]);
+    assert_eq!(tokens.namespaces, ["build", "ci"]);
     // Switched off, or for an audience of the cluster's own, nobody's is accepted.
     for settings_ in [
         json!({ "mode": "Disabled" }),
@@ -965,6 +973,33 @@ fn service_accounts_are_of_the_identitys_own_namespace_and_stand_for_one_identit
         }));
         assert_eq!(validate(&snapshot, &settings()).content.service_accounts, None);
     }
+}
+
+#[test]
+fn what_an_identity_says_of_itself_stands_in_the_document() {
+    let attributes = json!({ "team": ["a", "b"] });
+    let snapshot = snapshot()
+        .with_identity(
+            "alice",
+            "a",
+            json!({ "revokeTokensOnChange": true, "attributes": attributes }),
+        )
+        .with_identity("bob", "b", json!({ "revokeTokensOnChange": false }));
+    let plan = validate(&snapshot, &settings());
+    let told: Vec<_> = plan
+        .content
+        .identities
+        .iter()
+        .map(|entry| {
+            (
+                entry.username.as_str(),
+                entry.revoke_tokens_on_change,
+                json!(entry.attributes),
+            )
+        })
+        .collect();
+    assert_eq!(told, [("alice", true, attributes), ("bob", false, json!({}))]);
+    assert!(plan.content.identities.iter().all(|entry| entry.home));
 }
 
 #[test]
@@ -1001,6 +1036,36 @@ fn a_registry_has_no_identities_while_all_who_are_listed_are_over() {
         assert!(has_none(&over), "{changes}");
         assert!(!has_none(&over.with_identity("alice", "b", json!({}))), "{changes}");
     }
+}
+
+#[test]
+fn addresses_that_rules_ask_for_and_the_service_hides_are_told() {
+    let rule = |when: &str| policy("Allow", json!({ "when": when }));
+    let is_told = |spec: &Value, when: &str| {
+        let mut whole = json!({ "storage": { "emptyDir": {} } });
+        merge(&mut whole, spec.clone());
+        let snapshot = Snapshot {
+            registry: registry(&whole),
+            ..snapshot()
+        };
+        let snapshot = snapshot.with_policy("office", &rule(when));
+        let found = special(&snapshot, &validate(&snapshot, &settings()));
+        found
+            .iter()
+            .any(|(type_, _)| *type_ == condition_types::CLIENT_ADDRESS_HIDDEN)
+    };
+    let exposed =
+        |policy: Value| json!({ "expose": { "service": { "type": "NodePort", "externalTrafficPolicy": policy } } });
+    let by_address = "identity.client_ip != null && cidr('10.0.0.0/8').containsIP(identity.client_ip)";
+    let (hidden, shown) = (exposed(json!("Cluster")), exposed(json!("Local")));
+    assert!(is_told(&hidden, by_address));
+    assert!(is_told(&exposed(json!(null)), by_address));
+    assert!(!is_told(&hidden, "identity.username != null"));
+    assert!(!is_told(&shown, by_address));
+    assert!(!is_told(&json!({}), by_address), "nobody comes from outside");
+    let mut ranges = hidden;
+    ranges["auth"] = json!({ "allowedSourceRanges": ["10.0.0.0/8"] });
+    assert!(is_told(&ranges, "true"));
 }
 
 #[test]

@@ -69,16 +69,16 @@ impl Names {
         let certificate = certificate_subjects(claimant)
             .into_iter()
             .find(|subject| is_elsewhere(self.certificates.get(subject)));
-        let older = "an older RegistryIdentity stands for";
+        let another = "another RegistryIdentity stands for";
         let advice = "already; name it in one of them only";
         match (account, subject, certificate) {
             (Some(account), ..) => Some(Verdict::no(
                 reasons::SERVICE_ACCOUNT_CONFLICT,
-                format!("{older} ServiceAccount `{}` {advice}", account.name),
+                format!("{another} ServiceAccount `{}` {advice}", account.name),
             )),
             (None, Some(OidcSubject { issuer, subject }), _) => Some(Verdict::no(
                 reasons::OIDC_SUBJECT_CONFLICT,
-                format!("{older} `{subject}` of the issuer `{issuer}` {advice}"),
+                format!("{another} `{subject}` of the issuer `{issuer}` {advice}"),
             )),
             (None, None, Some(subject)) => {
                 let (CertificateSubject::CommonName(name)
@@ -86,7 +86,7 @@ impl Names {
                 | CertificateSubject::Uri(name)) = subject;
                 Some(Verdict::no(
                     reasons::CERTIFICATE_CONFLICT,
-                    format!("{older} `{name}` in certificates {advice}"),
+                    format!("{another} `{name}` in certificates {advice}"),
                 ))
             }
             (None, None, None) => None,
@@ -118,7 +118,8 @@ fn usernames(claimants: &[Claimant<'_>], state: &State, users: &HashSet<&str>) -
     holders
 }
 
-/// Which identity, by UID, each name stands for: the one that has it in the document in force, else the oldest that names it.
+/// Which identity, by UID, each name stands for: those of the Registry's own namespace before all others; among these the one that has it in
+/// the document in force, else the oldest that names it.
 fn first_to_name<N: Eq + Hash>(
     claimants: &[Claimant<'_>],
     snapshot: &Snapshot,
@@ -132,16 +133,21 @@ fn first_to_name<N: Eq + Hash>(
             listed.extend(in_force(entry).iter().map(|name| (name, uid)));
         }
     }
-    let mut holders: HashMap<N, String> = HashMap::new();
-    // Oldest first, and so the first to name it has it, unless the document in force knows another who still does.
-    for claimant in claimants {
-        for name in names(claimant) {
-            let is_listed = listed.get(&name).copied() == Some(claimant.uid.as_str());
-            if is_listed || !holders.contains_key(&name) {
-                holders.insert(name, claimant.uid.clone());
+    let of = |is_home: bool| {
+        let mut holders: HashMap<N, String> = HashMap::new();
+        // Oldest first, and so the first to name it has it, unless the document in force knows another who still does.
+        for claimant in claimants.iter().filter(|claimant| claimant.is_home() == is_home) {
+            for name in names(claimant) {
+                let is_listed = listed.get(&name).copied() == Some(claimant.uid.as_str());
+                if is_listed || !holders.contains_key(&name) {
+                    holders.insert(name, claimant.uid.clone());
+                }
             }
         }
-    }
+        holders
+    };
+    let mut holders = of(false);
+    holders.extend(of(true));
     holders
 }
 
@@ -168,9 +174,9 @@ fn service_accounts(claimant: &Claimant<'_>) -> Vec<ServiceAccountName> {
     accounts
 }
 
-/// The subjects that an identity of the Registry's own namespace names.
+/// The subjects that an identity names, where it may.
 fn oidc_subjects(claimant: &Claimant<'_>) -> Vec<OidcSubject> {
-    let Some(identity) = at_home(claimant) else {
+    let Some(identity) = trusted(claimant) else {
         return Vec::new();
     };
     let named = identity.spec.oidc_subjects.iter().flatten();
@@ -185,9 +191,9 @@ fn oidc_subjects(claimant: &Claimant<'_>) -> Vec<OidcSubject> {
     subjects
 }
 
-/// The names in certificates that an identity of the Registry's own namespace names.
+/// The names in certificates that an identity names, where it may.
 fn certificate_subjects(claimant: &Claimant<'_>) -> Vec<CertificateSubject> {
-    let Some(identity) = at_home(claimant) else {
+    let Some(identity) = trusted(claimant) else {
         return Vec::new();
     };
     let named = identity.spec.certificate_subjects.iter().flatten();
@@ -211,6 +217,6 @@ fn admitted<'a>(claimant: &Claimant<'a>) -> Option<&'a RegistryIdentity> {
     claimant.is_admitted().then_some(claimant.identity)
 }
 
-fn at_home<'a>(claimant: &Claimant<'a>) -> Option<&'a RegistryIdentity> {
-    claimant.is_home().then_some(claimant.identity)
+fn trusted<'a>(claimant: &Claimant<'a>) -> Option<&'a RegistryIdentity> {
+    claimant.names_external_subjects().then_some(claimant.identity)
 }

@@ -330,6 +330,38 @@ fn a_guest_brings_no_costly_hash_and_no_name_of_anybody() {
         assert_eq!(usernames(&plan), [""; 0]);
         assert_eq!(plan.identities["a"].accepted.reason, reasons::NOT_ALLOWED_BY_REGISTRY);
     }
+    // Unless the Registry's owner says that they may; and even then nobody becomes whom an identity of the Registry's namespace stands for.
+    let names = json!({
+        "oidcSubjects": [{ "issuer": "https://id.example", "subject": "root" }],
+        "certificateSubjects": [{ "commonName": "root" }],
+    });
+    let entry_with = json!([{ "namespaces": labelled(), "allowExternalSubjects": true }]);
+    let snapshot = admitting(&json!({ "allowedIdentities": entry_with }))
+        .with_identity("ci", "a", names.clone())
+        .of("tenant");
+    let plan = validate(&snapshot, &settings());
+    let [guest] = plan.content.identities.as_slice() else {
+        panic!("{:?}", plan.content.identities)
+    };
+    assert_eq!((guest.oidc_subjects.len(), guest.certificate_subjects.len()), (1, 1));
+    assert!(!guest.home);
+    let mut snapshot = snapshot.with_identity("root", "h", names);
+    snapshot.index = index_of(plan.content);
+    let plan = validate(&snapshot, &settings());
+    let root = plan
+        .content
+        .identities
+        .iter()
+        .find(|entry| entry.username == "root")
+        .unwrap();
+    assert_eq!((root.oidc_subjects.len(), root.certificate_subjects.len()), (1, 1));
+    let guest = plan
+        .content
+        .identities
+        .iter()
+        .find(|entry| entry.username == "tenant.ci");
+    assert!(guest.is_none_or(|guest| guest.oidc_subjects.is_empty() && guest.certificate_subjects.is_empty()));
+    assert_eq!(plan.identities["a"].accepted.reason, reasons::OIDC_SUBJECT_CONFLICT);
     // ServiceAccounts are of the guest's own namespace, whatever others are called.
     let account = json!({ "password": null, "serviceAccounts": [{ "name": "bot" }] });
     let mut snapshot = admitting(&json!({ "allowedIdentities": entry }))
