@@ -281,7 +281,7 @@ pub struct ServiceExposure {
     pub node_port: Option<i32>,
     /// What becomes of clients from outside of the cluster: Cluster (default), where any node takes them and the registry sees the node's
     /// address instead of theirs, or Local, where only the Pod's node does and the registry sees who they are. Rules about addresses need
-    /// Local; condition ClientAddressHidden says where they have it not.
+    /// Local; condition `ClientAddressHidden` says where they have it not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
 }
@@ -365,7 +365,7 @@ pub struct RegistryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, Accepted, ResolvedRefs, Programmed, StorageReady; with TLS CertificateReady; and, while they are true, Insecure, Ephemeral,
-    /// NoIdentities, NoPolicies, ClientAddressHidden, Paused.
+    /// NoIdentities, NoPolicies, `ClientAddressHidden`, Paused.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     #[schemars(length(max = 32))]
