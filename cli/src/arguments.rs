@@ -73,6 +73,10 @@ pub(crate) struct Question {
     /// A group of somebody whom no identity lists, such as one of an OpenID Connect issuer; may be given again.
     #[arg(long = "as-group", requires = "username")]
     pub(crate) groups: Vec<String>,
+    /// A file with the token of a caller, of a ServiceAccount or an OpenID Connect issuer, or with its claims in JSON: who that is, and what
+    /// conditions see of them. Signature and time are not looked at.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["username", "groups"])]
+    pub(crate) token: Option<PathBuf>,
     /// The tag that is asked for; default `latest`.
     #[arg(long)]
     pub(crate) tag: Option<String>,

@@ -1,6 +1,7 @@
 //! `can-i`, `explain` and `who-can`: the registry's own decision, about objects or a document.
 
 mod ask;
+mod bearer;
 mod report;
 
 use std::process::ExitCode;
@@ -15,12 +16,15 @@ use crate::arguments::{Common, Question};
 use crate::output;
 use crate::world::World;
 use ask::{Ask, actions};
+use bearer::{Bearer, Facts};
 use report::{Explanation, Verdict};
 
 /// Somebody, and what they ask for.
 struct Situation<'a> {
     access: &'a Access,
     identity: Option<IdentityEntry>,
+    /// What the caller's token says, where there is one.
+    token: Option<Facts>,
     question: &'a Question,
     at: Timestamp,
 }
@@ -29,6 +33,20 @@ impl<'a> Situation<'a> {
     /// The situation that a question describes.
     fn of(world: &'a World, question: &'a Question) -> Result<Self> {
         let at = question.at.unwrap_or_else(Timestamp::now);
+        if let Some(token) = &question.token {
+            let Bearer { identity, facts } = Bearer::read(token, &world.access)?;
+            if !identity.is_in_force(at) {
+                bail!(
+                    "`{}` may not sign in then: the identity has expired or is disabled",
+                    identity.username
+                );
+            }
+            let token = Some(facts);
+            return Ok(Self {
+                token,
+                ..Self::about(world, question, Some(identity), at)
+            });
+        }
         let Some(username) = question.username.as_deref() else {
             return Ok(Self::about(world, question, None, at));
         };
@@ -56,6 +74,7 @@ impl<'a> Situation<'a> {
         Self {
             access: &world.access,
             identity,
+            token: None,
             question,
             at,
         }
@@ -71,6 +90,14 @@ impl<'a> Situation<'a> {
                 home: entry.home,
             }),
             client_ip: self.question.from,
+            oidc: match &self.token {
+                Some(Facts::Oidc(oidc)) => Some(oidc),
+                Some(Facts::ServiceAccount(_)) | None => None,
+            },
+            service_account: match &self.token {
+                Some(Facts::ServiceAccount(account)) => Some(account),
+                Some(Facts::Oidc(_)) | None => None,
+            },
             at: self.at,
             ..Caller::default()
         }
@@ -116,26 +143,36 @@ pub(crate) async fn can_i(common: &Common, question: &Question) -> Result<ExitCo
 
 /// Tells where an answer depends on what a question cannot say.
 fn note_tokens(situation: &Situation<'_>, asks: &[Ask]) {
-    const FACTS: [&str; 3] = ["identity.oidc", "identity.service_account", "identity.certificate"];
+    const CERTIFICATE: &str = "identity.certificate";
+    let without_token = situation.token.is_none();
+    let facts: &[&str] = if without_token {
+        &["identity.oidc", "identity.service_account", CERTIFICATE]
+    } else {
+        &[CERTIFICATE]
+    };
     let looks = |entry: &PolicyEntry| {
         // An entry of a document that was accepted compiles.
         let Ok(policy) = entry.compile() else { return false };
-        let by_subject = policy
-            .subjects
-            .iter()
-            .any(|subject| matches!(subject, Subject::ServiceAccount(_) | Subject::OidcSubject(_)));
+        let mut subjects = policy.subjects.iter();
+        let by_subject = without_token
+            && subjects.any(|subject| matches!(subject, Subject::ServiceAccount(_) | Subject::OidcSubject(_)));
         policy.rules.iter().any(|rule| {
             let mut asked = asks.iter();
             let is_about = asked.any(|ask| rule.actions.contains(ask.action) && ask.is_in_place_of(rule));
             let when = rule.when.as_ref().map_or("", Expression::source);
-            is_about && (by_subject || FACTS.iter().any(|fact| when.contains(fact)))
+            is_about && (by_subject || facts.iter().any(|fact| when.contains(fact)))
         })
     };
     let policies = situation.access.content.policies.iter().filter(|entry| looks(entry));
     let names: Vec<&str> = policies.map(|entry| entry.name.as_str()).collect();
     if !names.is_empty() {
         output::complain(&format!(
-            "This is about somebody without a token of an issuer and without a certificate, at which these policies look: {}",
+            "This is about somebody {}, at which these policies look: {}",
+            if without_token {
+                "without a token of an issuer (--token gives one) and without a certificate"
+            } else {
+                "without a certificate"
+            },
             names.join(", ")
         ));
     }
@@ -168,8 +205,8 @@ struct Allowed {
 
 /// `who-can`
 pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<ExitCode> {
-    if question.username.is_some() {
-        bail!("who-can asks about everybody: leave out --as, or ask `can-i`");
+    if question.username.is_some() || question.token.is_some() {
+        bail!("who-can asks about everybody: leave out --as and --token, or ask `can-i`");
     }
     let asks = asks(question)?;
     let world = World::read(common, question).await?;

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::TempDir;
 
 /// A Registry with two people and a tenant, as a repository of objects has them.
@@ -364,4 +366,121 @@ fn what_cannot_be_read_is_told_and_never_left_out_of_an_answer() {
         code == 1 && answer.contains(":11:") && answer.contains("items[0].spec.rules[0]"),
         "{answer}"
     );
+}
+
+/// A Registry that knows a ServiceAccount by an identity, a namespace of others, and an issuer.
+const BEARERS: &str = r#"
+apiVersion: wharfinger.dev/v1alpha1
+kind: Registry
+metadata: {name: main, namespace: team}
+spec:
+  storage: {emptyDir: {}}
+  auth:
+    serviceAccountTokens: {namespaces: [build]}
+    oidc:
+    - name: github
+      issuerURL: https://token.actions.githubusercontent.com
+      audiences: [registry.example.com]
+      requiredClaims: [{claim: repository_owner, values: [my-org]}]
+      username: claims.repository
+---
+apiVersion: wharfinger.dev/v1alpha1
+kind: RegistryIdentity
+metadata: {name: bot, namespace: team}
+spec:
+  registryRef: {name: main}
+  serviceAccounts: [{name: bot}]
+---
+apiVersion: wharfinger.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: bearers, namespace: team}
+spec:
+  targetRefs: [{name: main}]
+  effect: Allow
+  subjects: [{any: Authenticated}]
+  rules:
+  - {name: bot, repositories: ["bots/**"], role: pull, when: "identity.username == 'bot' && identity.service_account.pod == 'bot-0'"}
+  - {name: build, repositories: ["build/**"], role: pull, when: "'system:serviceaccounts:build' in identity.groups"}
+  - {name: main, repositories: ["apps/**"], role: pull, when: "identity.oidc != null && identity.oidc.claims.ref == 'refs/heads/main'"}
+"#;
+
+#[test]
+fn the_bearer_of_a_token_is_whom_the_registry_would_see() {
+    let account = |namespace: &str, name: &str, audience: &str| {
+        serde_json::json!({
+            "iss": "https://kubernetes.default.svc", "sub": format!("system:serviceaccount:{namespace}:{name}"), "aud": [audience],
+            "kubernetes.io": { "pod": { "name": format!("{name}-0") } },
+        })
+    };
+    let job = |owner: &str, reference: &str| {
+        serde_json::json!({
+            "iss": "https://token.actions.githubusercontent.com", "sub": "repo", "aud": "registry.example.com",
+            "repository_owner": owner, "repository": format!("{owner}/app"), "ref": reference,
+        })
+    };
+    let ours = "wharfinger.dev/team/main";
+    for (claims, repository, code, word) in [
+        (account("team", "bot", ours), "bots/x", 0, "bearers"),
+        (account("team", "bot", ours), "build/x", 1, ""),
+        (account("build", "any", ours), "build/x", 0, "rule `build`"),
+        (account("build", "any", ours), "bots/x", 1, ""),
+        (account("other", "bot", ours), "bots/x", 2, "is nobody here"),
+        (
+            account("team", "bot", "another"),
+            "bots/x",
+            2,
+            "`wharfinger.dev/team/main`",
+        ),
+        (job("my-org", "refs/heads/main"), "apps/x", 0, "main"),
+        (job("my-org", "refs/heads/fix"), "apps/x", 1, ""),
+        (job("others", "refs/heads/main"), "apps/x", 2, "`repository_owner`"),
+        (
+            serde_json::json!({ "iss": "https://elsewhere", "sub": "x" }),
+            "apps/x",
+            2,
+            "not one of this registry's",
+        ),
+    ] {
+        let claims = claims.to_string();
+        let whole = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(&claims));
+        let files = Files::new(&[("objects.yaml", BEARERS), ("claims.json", &claims), ("token", &whole)]);
+        let objects = files.path("objects.yaml");
+        for token in ["claims.json", "token"] {
+            let token = files.path(token);
+            let question = ["can-i", "-f", &objects, "get-manifest", repository, "--token", &token];
+            let (found, answer, complaint) = said(&run(&question));
+            assert_eq!(found, code, "{claims} {repository}: {answer} {complaint}");
+            assert!(
+                format!("{answer}{complaint}").contains(word),
+                "{word}: {answer} {complaint}"
+            );
+            assert!(!complaint.contains("these policies look"), "{complaint}");
+        }
+    }
+    let claims = job("my-org", "refs/heads/main").to_string();
+    let files = Files::new(&[("objects.yaml", BEARERS), ("claims.json", &claims)]);
+    let (objects, token) = (files.path("objects.yaml"), files.path("claims.json"));
+    let (_, answer, _) = said(&run(&[
+        "explain",
+        "-f",
+        &objects,
+        "get-manifest",
+        "apps/x",
+        "--token",
+        &token,
+    ]));
+    assert!(answer.starts_with("`github:my-org/app`: get-manifest"), "{answer}");
+    assert!(
+        answer.contains("identity.oidc.claims.ref  ->  'refs/heads/main'"),
+        "{answer}"
+    );
+
+    let files = Files::new(&[("objects.yaml", BEARERS), ("token", "no.token")]);
+    let (objects, token) = (files.path("objects.yaml"), files.path("token"));
+    let (code, _, complaint) = said(&run(&["explain", "-f", &objects, "pull", "apps/x", "--token", &token]));
+    assert_eq!(code, 2, "{complaint}");
+    assert!(complaint.contains("neither a token nor its claims"), "{complaint}");
+    // Without one the answer says what it does not know.
+    let (_, _, complaint) = said(&run(&["can-i", "-f", &objects, "pull", "apps/x", "--as", "bot"]));
+    assert!(complaint.contains("--token"), "{complaint}");
 }

@@ -15,6 +15,7 @@ use registry_policy::Effect;
 use super::admission::Namespaces;
 use super::snapshot::{Rotation, Snapshot, Source};
 use super::validate;
+use crate::cluster_issuer::ClusterIssuer;
 use crate::hashing::{HashResult, HashSlot, Which};
 use crate::outcome::Verdict;
 use crate::password_source::PasswordSource;
@@ -181,6 +182,11 @@ impl Objects {
             namespaces: Namespaces::from_iter(namespaces),
             sources,
             hashes,
+            // Objects do not say what the cluster calls itself.
+            cluster_issuer: Some(Arc::new(ClusterIssuer {
+                issuer: String::new(),
+                jwks: serde_json::json!({ "keys": [] }),
+            })),
             ..Snapshot::alone(Arc::new(registry), no_key, Timestamp::now())
         }
     }

@@ -2,8 +2,9 @@
 
 use registry_policy::ServiceAccount;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{Access, IdentityEntry, TokenHolder};
+use crate::{Access, IdentityEntry, TokenHolder, audience};
 
 /// Which tokens of a cluster's ServiceAccounts are accepted, and the keys that verify them, so that nobody has to be asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,13 @@ pub struct ServiceAccountTokens {
     /// be asked, no token of a ServiceAccount is accepted then. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub review: bool,
+}
+
+impl ServiceAccountTokens {
+    /// Whether a token is for one of the audiences.
+    pub fn is_meant_by(&self, claims: &Map<String, Value>) -> bool {
+        audience::is_among(claims, |name| self.audiences.iter().any(|ours| ours == name))
+    }
 }
 
 impl Access {

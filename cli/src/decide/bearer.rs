@@ -1,0 +1,109 @@
+//! [`Bearer`]: a caller with a token of an issuer or of a ServiceAccount, as the registry would know them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use registry_config::{Access, IdentityEntry, ServiceAccountTokens};
+use registry_policy::{Oidc, ServiceAccount};
+use serde_json::{Map, Value};
+
+/// What all subjects of ServiceAccounts begin with.
+const ACCOUNT: &str = "system:serviceaccount:";
+
+/// A caller with a token. Nobody has looked at its signature and its time.
+pub(super) struct Bearer {
+    /// Who the token makes its bearer.
+    pub(super) identity: IdentityEntry,
+    /// What conditions see of it.
+    pub(super) facts: Facts,
+}
+
+/// What conditions see of a token.
+pub(super) enum Facts {
+    /// It is an issuer's.
+    Oidc(Oidc),
+    /// It is a ServiceAccount's.
+    ServiceAccount(ServiceAccount),
+}
+
+impl Bearer {
+    /// The bearer of the token in a file, which holds either the token or its claims in JSON.
+    pub(super) fn read(file: &Path, access: &Access) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let claims = claims(text.trim());
+        let claims = claims.with_context(|| format!("`{}` holds neither a token nor its claims", file.display()))?;
+        Self::of(claims, access)
+    }
+
+    fn of(claims: Map<String, Value>, access: &Access) -> Result<Self> {
+        let text = |claim: &str| {
+            let text = claims.get(claim).and_then(Value::as_str);
+            text.with_context(|| format!("the token has no `{claim}`"))
+        };
+        let (issuer, subject) = (text("iss")?.to_owned(), text("sub")?.to_owned());
+        if let Some(provider) = access.oidc_provider(&issuer) {
+            let oidc = Oidc {
+                provider_name: provider.settings.name.clone(),
+                issuer,
+                subject,
+                claims,
+            };
+            let holder = access.oidc_holder(&oidc).context("the bearer is nobody here")?;
+            return Ok(Self {
+                identity: holder.identity().clone(),
+                facts: Facts::Oidc(oidc),
+            });
+        }
+        let Some(tokens) = access.content.service_accounts.as_ref() else {
+            bail!("the issuer `{issuer}` is not one of this registry's, and ServiceAccounts do not sign in here");
+        };
+        // Objects do not say what the cluster calls itself, so any ServiceAccount's token is taken for one of this cluster's.
+        let names = subject.strip_prefix(ACCOUNT).and_then(|names| names.split_once(':'));
+        let (Some((namespace, name)), true) = (names, tokens.issuer.is_empty() || tokens.issuer == issuer) else {
+            bail!("the issuer `{issuer}` is not one of this registry's");
+        };
+        check_audience(tokens, &claims)?;
+        let bound = |to: &str| Some(claims.get("kubernetes.io")?.get(to)?.get("name")?.as_str()?.to_owned());
+        let account = ServiceAccount {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            pod: bound("pod"),
+            node: bound("node"),
+        };
+        let Some(holder) = access.account_holder(&account) else {
+            bail!(
+                "ServiceAccount `{name}` of namespace `{namespace}` is nobody here: no RegistryIdentity of that namespace names it, and the Registry does not admit the namespace in `auth.serviceAccountTokens.namespaces`"
+            );
+        };
+        Ok(Self {
+            identity: holder.identity().clone(),
+            facts: Facts::ServiceAccount(account),
+        })
+    }
+}
+
+fn check_audience(tokens: &ServiceAccountTokens, claims: &Map<String, Value>) -> Result<()> {
+    if tokens.is_meant_by(claims) {
+        return Ok(());
+    }
+    let audience = claims.get("aud").cloned().unwrap_or_default();
+    bail!(
+        "the token is for {audience}, and this registry takes tokens for `{}`",
+        tokens.audiences.join("`, `")
+    )
+}
+
+/// The claims in a token (RFC 7519), or what is written as such.
+fn claims(text: &str) -> Option<Map<String, Value>> {
+    if text.starts_with('{') {
+        return serde_json::from_str(text).ok();
+    }
+    let mut parts = text.split('.');
+    let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+}
