@@ -1,5 +1,6 @@
 //! The registry at its boundary: requests in, status, headers and bodies out, over the real store in a directory of its
-//! own. `standalone` and `wire` go through sockets, the former with the real binary.
+//! own. `standalone` and `wire` go through sockets, the former with the real binary; so does
+//! whatever has its answers from `exchange`.
 
 #[cfg(test)]
 mod bounds;
@@ -17,6 +18,8 @@ mod contents;
 mod cors;
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod exchange;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -57,6 +60,8 @@ mod sign_in;
 mod standalone;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod subjects;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
