@@ -20,22 +20,22 @@ use crate::tls::{Pair, Secured, Tls, ask, dial};
 use crate::wire::basic;
 
 /// An authority that issues certificates to clients.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut parameters = CertificateParams::new([]).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.distinguished_name.push(DnType::CommonName, "clients");
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// A certificate of `name` in the organization `Example`, until the end of a year.
-    fn issue(&self, name: &str, year: i32) -> Holder {
+    pub(crate) fn issue(&self, name: &str, year: i32) -> Holder {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new([format!("{name}.clients.example.com")]).unwrap();
         parameters.distinguished_name.push(DnType::CommonName, name);
@@ -51,13 +51,13 @@ impl Authority {
 }
 
 /// A client's certificate and its key.
-struct Holder {
+pub(crate) struct Holder {
     certificate: Vec<u8>,
     key: String,
 }
 
 /// Settings of a client that trusts `server`, with a certificate or without.
-fn client(server: &Pair, holder: Option<&Holder>) -> Arc<ClientConfig> {
+pub(crate) fn client(server: &Pair, holder: Option<&Holder>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(server.der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -1,14 +1,17 @@
-//! One request and its answer as bytes on the wire, on a connection of their own, and whatever method.
+//! One request and its answer as bytes on the wire, on a connection of their own: TCP or TLS, and whatever method.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
+use rustls::ClientConfig;
 use tokio::task::spawn_blocking;
 
 use crate::fixture::{Answer, Call};
+use crate::tls::dial;
 
 /// Sends a request to a registry that listens without TLS.
 pub(crate) async fn plain(address: SocketAddr, call: Call) -> Answer {
@@ -18,6 +21,13 @@ pub(crate) async fn plain(address: SocketAddr, call: Call) -> Answer {
         exchange(stream, &call)
     });
     exchanged.await.unwrap().unwrap()
+}
+
+/// Sends a request to a registry with TLS; `None` where there is no connection that a request could be answered on.
+pub(crate) async fn secured(address: SocketAddr, client: Arc<ClientConfig>, call: Call) -> Option<Answer> {
+    let exchanged = spawn_blocking(move || exchange(dial(address, client)?, &call));
+    // With TLS 1.3 the handshake is over for the client before it was refused.
+    exchanged.await.unwrap().ok()
 }
 
 fn exchange(stream: impl Read + Write, call: &Call) -> std::io::Result<Answer> {

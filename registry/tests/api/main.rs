@@ -35,7 +35,11 @@ mod manifests;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod methods;
+#[cfg(test)]
 mod mounts;
+#[cfg(test)]
+mod mutual;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
@@ -50,6 +54,8 @@ mod proxies;
 mod referrers;
 #[cfg(test)]
 mod refresh;
+#[cfg(test)]
+mod routes;
 #[cfg(test)]
 mod scrub;
 #[cfg(test)]
@@ -72,5 +78,7 @@ mod token_server;
 mod uploads;
 #[cfg(test)]
 mod user_file;
+#[cfg(test)]
+mod ways;
 #[cfg(test)]
 mod wire;

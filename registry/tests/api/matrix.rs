@@ -1,300 +1,185 @@
-//! Every route, every kind of credential: who is let through, and what the others are told.
+//! Every route, every way to sign in: who is let through, and what the others are told.
 
-use bytes::Bytes;
 use http::Method;
-use serde_json::json;
-use wharfinger_registry::oci::{Algorithm, Reference, RepositoryName, UploadId};
-use wharfinger_registry::route::{
-    CompleteUpload, DeleteBlob, DeleteManifest, GetBlob, GetManifest, GetReferrers, ListCatalog, ListTags, Page,
-    PutManifest, Route, Session, StartUpload,
-};
+use wharfinger_registry::route::Route;
 
-use crate::cluster::Cluster;
-use crate::fixture::{Answer, Call, Image, MANIFEST, PASSWORD, Registry, content, owner};
-use crate::issuer::Offline;
+use crate::fixture::{Answer, Call, MANIFEST};
+use crate::routes::{Need, Row, methods, routes, rows};
+use crate::ways::{ALL_SCOPES, Document, Way, World};
 
-/// What each caller is answered: none, wrong password, wrong token, anonymous token, then whoever may pull, push,
-/// maintain, and everything.
-type Row = [u16; 8];
+/// Who has nothing, or nothing good, to show.
+const NOBODY: [&str; 4] = ["none", "bad password", "bad token", "anonymous token"];
 
-const CALLERS: [&str; 8] = [
-    "none",
-    "bad password",
-    "bad token",
-    "anonymous token",
-    "puller",
-    "pusher",
-    "maintainer",
-    "admin",
-];
+/// Whoever may pull, push, maintain, and everything.
+const SOMEBODY: [&str; 4] = ["puller", "pusher", "maintainer", "admin"];
 
-/// How the last four sign in.
-const WAYS: [&str; 7] = [
-    "password",
-    "token",
-    "service account",
-    "service account as password",
-    "issuer",
-    "issuer as password",
-    "proxy",
-];
+/// What each of [`NOBODY`], then each of [`SOMEBODY`], is answered.
+fn answers(row: &Row) -> [u16; 8] {
+    let good = row.good;
+    match row.need {
+        Need::Nothing => [good; 8],
+        // No token of the registry's own is exchanged for another.
+        Need::Exchange => [good, 401, 401, 401, good, good, good, good],
+        Need::Credential => [401, 401, 401, good, good, good, good, good],
+        Need::Catalog | Need::Pull => [401, 401, 401, 401, good, good, good, good],
+        Need::Push => [401, 401, 401, 401, 403, good, good, good],
+        Need::Delete => [401, 401, 401, 401, 403, 403, good, good],
+    }
+}
 
-const ALL_SCOPES: &str = "repository:team/app:* registry:catalog:*";
+fn call(method: &Method, row: &Row) -> Call {
+    let call = Call::new(method.clone(), &row.uri).header("content-type", MANIFEST);
+    call.body(row.body.clone())
+}
 
-/// The first route, and the one that comes after each: a route without a place here does not compile.
-fn next(route: Option<&Route>, world: &World) -> Option<Route> {
-    let repository = || world.repository.clone();
-    let session = || Session {
-        repository: repository(),
-        session: world.session,
+/// The methods by which a row is asked for here: forms are another matter.
+fn asked(row: &Row) -> Vec<Method> {
+    let methods = methods(row).into_iter();
+    methods
+        .filter(|method| row.need != Need::Exchange || method == Method::GET)
+        .collect()
+}
+
+/// Each row of a route, by its number, with each of `ways`.
+fn each<W: Copy>(route: &Route, world: &World, ways: &[W]) -> Vec<(usize, W)> {
+    let numbers = 0..rows(route, world).len();
+    numbers
+        .flat_map(|number| ways.iter().map(move |way| (number, *way)))
+        .collect()
+}
+
+/// Sends a request as one of [`NOBODY`], and tells what a challenge must say of the token that came.
+async fn ask_as_nobody(world: &World, caller: &str, call: Call) -> (Answer, Option<&'static str>) {
+    let (call, error) = match caller {
+        "none" => (call, None),
+        "bad password" => (call.basic("admin", "wrong"), None),
+        "bad token" => (call.bearer("a.b.c"), Some("invalid_token")),
+        _ => (call.bearer(&world.registry.token("", ALL_SCOPES).await), None),
     };
-    let digest = || world.image.layer.clone();
-    let page = || Page { n: None, last: None };
-    let tag = || Reference::Tag("v1".parse().unwrap());
-    Some(match route {
-        None => Route::Base,
-        Some(Route::Base) => Route::Token,
-        Some(Route::Token) => Route::Keys,
-        Some(Route::Keys) => Route::ListCatalog(ListCatalog { page: page() }),
-        Some(Route::ListCatalog(_)) => Route::ListTags(ListTags {
-            repository: repository(),
-            page: page(),
-        }),
-        Some(Route::ListTags(_)) => Route::GetBlob(GetBlob {
-            repository: repository(),
-            digest: digest(),
-            head: false,
-        }),
-        Some(Route::GetBlob(_)) => Route::DeleteBlob(DeleteBlob {
-            repository: repository(),
-            digest: digest(),
-        }),
-        Some(Route::DeleteBlob(_)) => Route::GetManifest(GetManifest {
-            repository: repository(),
-            reference: tag(),
-        }),
-        Some(Route::GetManifest(_)) => Route::PutManifest(PutManifest {
-            repository: repository(),
-            reference: tag(),
-            tags: vec![],
-        }),
-        Some(Route::PutManifest(_)) => Route::DeleteManifest(DeleteManifest {
-            repository: repository(),
-            reference: tag(),
-        }),
-        Some(Route::DeleteManifest(_)) => Route::GetReferrers(GetReferrers {
-            repository: repository(),
-            digest: digest(),
-            artifact_type: None,
-            page: page(),
-        }),
-        Some(Route::GetReferrers(_)) => Route::StartUpload(StartUpload {
-            repository: repository(),
-            digest: None,
-            mount: None,
-            from: None,
-            digest_algorithm: None,
-        }),
-        Some(Route::StartUpload(_)) => Route::GetUpload(session()),
-        Some(Route::GetUpload(_)) => Route::UpdateUpload(session()),
-        Some(Route::UpdateUpload(_)) => Route::CompleteUpload(CompleteUpload {
-            repository: repository(),
-            session: world.session,
-            digest: digest(),
-        }),
-        Some(Route::CompleteUpload(_)) => Route::CancelUpload(session()),
-        Some(Route::CancelUpload(_)) => return None,
-    })
+    (world.registry.send(call).await, error)
 }
 
-/// How a route is asked for, and what each caller is answered.
-fn row(route: &Route, world: &World) -> (Method, String, Bytes, Row) {
-    let base = "/v2/team/app";
-    let (session, layer) = (world.session, &world.image.layer);
-    let read: Row = [401, 401, 401, 401, 200, 200, 200, 200];
-    let write = |status| [401, 401, 401, 401, 403, status, status, status];
-    let delete: Row = [401, 401, 401, 401, 403, 403, 202, 202];
-    let nothing = Bytes::new;
-    match route {
-        Route::Base => (
-            Method::GET,
-            "/v2/".into(),
-            nothing(),
-            [401, 401, 401, 200, 200, 200, 200, 200],
-        ),
-        // The last four come with a password here, never with a token.
-        Route::Token => (
-            Method::GET,
-            "/token".into(),
-            nothing(),
-            [200, 401, 401, 401, 200, 200, 200, 200],
-        ),
-        // What verifies is no secret, and nobody is asked who they are.
-        Route::Keys => (Method::GET, "/.well-known/jwks.json".into(), nothing(), [200; 8]),
-        Route::ListCatalog(_) => (Method::GET, "/v2/_catalog".into(), nothing(), read),
-        Route::ListTags(_) => (Method::GET, format!("{base}/tags/list"), nothing(), read),
-        Route::GetBlob(_) => (Method::GET, format!("{base}/blobs/{layer}"), nothing(), read),
-        Route::DeleteBlob(_) => (Method::DELETE, format!("{base}/blobs/{layer}"), nothing(), delete),
-        Route::GetManifest(_) => (Method::GET, format!("{base}/manifests/v1"), nothing(), read),
-        Route::PutManifest(_) => (
-            Method::PUT,
-            format!("{base}/manifests/v2"),
-            world.image.manifest_content.clone(),
-            write(201),
-        ),
-        Route::DeleteManifest(_) => (Method::DELETE, format!("{base}/manifests/v1"), nothing(), delete),
-        Route::GetReferrers(_) => (Method::GET, format!("{base}/referrers/{layer}"), nothing(), read),
-        Route::StartUpload(_) => (Method::POST, format!("{base}/blobs/uploads/"), nothing(), write(202)),
-        Route::GetUpload(_) => (
-            Method::GET,
-            format!("{base}/blobs/uploads/{session}"),
-            nothing(),
-            write(204),
-        ),
-        Route::UpdateUpload(_) => (
-            Method::PATCH,
-            format!("{base}/blobs/uploads/{session}"),
-            "x".into(),
-            write(202),
-        ),
-        Route::CompleteUpload(_) => {
-            let uri = format!("{base}/blobs/uploads/{session}?digest={layer}");
-            (Method::PUT, uri, world.image.layer_content.clone(), write(201))
-        }
-        Route::CancelUpload(_) => (
-            Method::DELETE,
-            format!("{base}/blobs/uploads/{session}"),
-            nothing(),
-            write(204),
-        ),
-    }
-}
-
-/// A registry with one image, and one upload session that has begun.
-struct World {
-    registry: Registry,
-    repository: RepositoryName,
-    image: Image,
-    session: UploadId,
-}
-
-impl World {
-    /// A world whose session `caller` has opened.
-    async fn of(caller: &str) -> Self {
-        let mut content = content();
-        content["serviceAccounts"] = Cluster::settings();
-        content["oidc"] = json!([Offline::settings()]);
-        content["trustedProxies"] = json!(["192.0.2.0/24"]);
-        content["userHeader"] = json!("X-Forwarded-User");
-        for identity in content["identities"].as_array_mut().unwrap() {
-            identity["serviceAccounts"] = json!([{ "namespace": "ci", "name": identity["username"] }]);
-            identity["oidcSubjects"] = json!([{ "issuer": Offline::URL, "subject": identity["username"] }]);
-        }
-        let registry = Registry::with(content);
-        let image = registry.seed("team/app", "v1").await;
-        let repository: RepositoryName = "team/app".parse().unwrap();
-        let session = registry
-            .store()
-            .start_upload(&repository, Algorithm::Sha256, &owner(caller))
-            .await
-            .unwrap();
-        Self {
-            registry,
-            repository,
-            image,
-            session,
-        }
-    }
-
-    /// Sends a request as one of [`CALLERS`], who signs in by one of [`WAYS`].
-    async fn ask(&self, caller: &str, way: &str, call: Call) -> Answer {
-        let call = match (caller, way) {
-            ("none", _) => call,
-            ("bad password", _) => call.basic("admin", "wrong"),
-            ("bad token", _) => call.bearer("a.b.c"),
-            ("anonymous token", _) => call.bearer(&self.registry.token("", ALL_SCOPES).await),
-            (user, "token") => call.bearer(&self.registry.token(user, ALL_SCOPES).await),
-            (user, "service account") => call.bearer(&Cluster::token_of(user)),
-            (user, "service account as password") => call.basic("", &Cluster::token_of(user)),
-            (user, "issuer") => call.bearer(&Offline::token_of(user)),
-            (user, "issuer as password") => call.basic("token", &Offline::token_of(user)),
-            (user, "proxy") => call.header("x-forwarded-user", user),
-            (user, _) => call.basic(user, PASSWORD),
-        };
-        self.registry.send(call).await
-    }
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_route_lets_through_exactly_who_may() {
-    let mut route = None;
-    let mut rows = 0;
-    loop {
-        let world = World::of("nobody").await;
-        let Some(current) = next(route.as_ref(), &world) else {
-            break;
-        };
-        for way in WAYS {
-            if way == "token" && matches!(current, Route::Token) {
-                continue;
-            }
-            for (index, caller) in CALLERS.into_iter().enumerate() {
-                let world = World::of(caller).await;
-                let (method, uri, body, row) = row(&current, &world);
-                let methods = if method == Method::GET && !matches!(current, Route::Token) {
-                    vec![Method::HEAD, method]
-                } else {
-                    vec![method]
-                };
-                for method in methods {
+    let mut asked_for = 0;
+    for (index, caller) in SOMEBODY.into_iter().enumerate() {
+        let mut world = World::of(caller, Document::Bearer).await;
+        for route in routes(&world) {
+            for (number, way) in each(&route, &world, &Way::ALL) {
+                // The token endpoint takes no such token; that is among the others.
+                if matches!((&route, way), (Route::Token, Way::Exchanged(_))) {
+                    continue;
+                }
+                let row = rows(&route, &world).remove(number);
+                for method in asked(&row) {
                     let before = world.registry.files();
-                    let call = Call::new(method.clone(), &uri)
-                        .header("content-type", MANIFEST)
-                        .body(body.clone());
-                    let answer = world.ask(caller, way, call).await;
-                    let shown = format!("{method} {uri} as {caller} by {way}: {answer:?}");
-                    assert_eq!(answer.status.as_u16(), row[index], "{shown}");
-                    check_answer(&answer, &current, &shown);
+                    let answer = world.ask(caller, way, ALL_SCOPES, call(&method, &row)).await;
+                    let shown = format!("{method} {} as {caller} by {way:?}: {answer:?}", row.uri);
+                    assert_eq!(answer.status, answers(&row)[NOBODY.len() + index], "{shown}");
+                    check_answer(&answer, &row, None, &shown);
                     if answer.status.is_client_error() {
-                        assert_eq!(
-                            world.registry.files(),
-                            before,
-                            "a refused request changed something: {shown}"
-                        );
+                        assert_eq!(world.registry.files(), before, "it changed something: {shown}");
+                    } else {
+                        world.restore(&route).await;
                     }
-                    rows += 1;
+                    asked_for += 1;
                 }
             }
         }
-        route = Some(current);
     }
-    assert!(rows > 500, "{rows}");
+    assert!(asked_for > 800, "{asked_for}");
 }
 
-/// What holds for every answer of its kind.
-fn check_answer(answer: &Answer, route: &Route, shown: &str) {
+// Wrong passwords are answered more and more slowly.
+#[tokio::test(start_paused = true)]
+async fn each_route_tells_whoever_may_not_where_to_sign_in_and_what_for() {
+    for document in Document::ALL {
+        let world = World::of("nobody", document).await;
+        let before = world.registry.files();
+        for row in routes(&world).iter().flat_map(|route| rows(route, &world)) {
+            for (caller, want) in NOBODY.into_iter().zip(answers(&row)) {
+                for method in asked(&row) {
+                    let (answer, error) = ask_as_nobody(&world, caller, call(&method, &row)).await;
+                    let shown = format!("{method} {} as {caller} under {document:?}: {answer:?}", row.uri);
+                    assert_eq!(answer.status, want, "{shown}");
+                    let challenge = document.challenge(row.scope, error);
+                    check_answer(&answer, &row, Some(&challenge), &shown);
+                }
+            }
+        }
+        assert_eq!(world.registry.files(), before, "a refused request changed something");
+    }
+}
+
+/// Scopes, and what each of them opens.
+const SCOPES: [(&str, Option<Need>); 8] = [
+    ("", None),
+    ("repository:team/none:*", None),
+    ("repository:team:*", None),
+    ("repository:team/app/below:*", None),
+    ("repository:team/app:pull", Some(Need::Pull)),
+    ("repository:team/app:push", Some(Need::Push)),
+    ("repository:team/app:delete", Some(Need::Delete)),
+    ("registry:catalog:*", Some(Need::Catalog)),
+];
+
+#[tokio::test]
+async fn a_token_opens_of_each_route_no_more_than_its_scope() {
+    for way in Way::BOUNDED {
+        let document = match way {
+            Way::TokenServer => Document::TokenServer,
+            _ => Document::Bearer,
+        };
+        let mut world = World::of("admin", document).await;
+        for route in routes(&world) {
+            for (number, (scope, opened)) in each(&route, &world, &SCOPES) {
+                let row = rows(&route, &world).remove(number);
+                let is_open = match row.need {
+                    // No token counts there.
+                    Need::Nothing | Need::Exchange => continue,
+                    Need::Credential => true,
+                    need => opened == Some(need),
+                };
+                let before = world.registry.files();
+                let answer = world.ask("admin", way, scope, call(&row.method, &row)).await;
+                let shown = format!("{} {} by {way:?} for `{scope}`: {answer:?}", row.method, row.uri);
+                if is_open {
+                    assert_eq!(answer.status, row.good, "{shown}");
+                    world.restore(&route).await;
+                } else {
+                    assert_eq!(answer.status, 401, "{shown}");
+                    assert_eq!(world.registry.files(), before, "it changed something: {shown}");
+                }
+                let challenge = document.challenge(row.scope, Some("insufficient_scope"));
+                check_answer(&answer, &row, Some(&challenge), &shown);
+            }
+        }
+    }
+}
+
+/// What holds for every answer of its kind; `challenge` is that of a 401.
+fn check_answer(answer: &Answer, row: &Row, challenge: Option<&str>, shown: &str) {
     assert_eq!(
         answer.header("docker-distribution-api-version"),
         Some("registry/2.0"),
         "{shown}"
     );
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{shown}");
-    let challenge = answer.header("www-authenticate");
-    match (answer.status.as_u16(), route) {
-        (401, Route::Token) => {
-            assert_eq!(challenge, Some("Basic realm=\"registry.test\""), "{shown}");
+    let found = answer.header("www-authenticate");
+    match (answer.status.as_u16(), row.need) {
+        (401, Need::Exchange) => {
+            assert_eq!(found, Some("Basic realm=\"registry.test\""), "{shown}");
             assert_eq!(answer.code(), "DENIED", "{shown}");
         }
         (401, _) => {
-            assert!(
-                challenge
-                    .unwrap()
-                    .starts_with("Bearer realm=\"http://registry.test:5000/token\",service=\"registry.test\""),
-                "{shown}"
-            );
+            assert_eq!(found, challenge, "{shown}");
             assert_eq!(answer.code(), "UNAUTHORIZED", "{shown}");
         }
-        (403, _) => assert_eq!((challenge, answer.code().as_str()), (None, "DENIED"), "{shown}"),
-        _ => assert_eq!(challenge, None, "{shown}"),
+        (403, _) => {
+            assert_eq!(found, None, "{shown}");
+            // Over a wire, the answer to HEAD has no body.
+            assert!(answer.body.is_empty() || answer.code() == "DENIED", "{shown}");
+        }
+        _ => assert_eq!(found, None, "{shown}"),
     }
 }

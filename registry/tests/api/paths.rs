@@ -33,26 +33,6 @@ async fn unknown_routes_are_unknown_before_anybody_is_asked_to_sign_in() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_route_does_not_have_is_answered_with_those_it_has() {
-    let registry = Registry::new();
-    for (method, uri, allow) in [
-        (Method::POST, "/v2/", "GET, HEAD"),
-        (Method::PUT, "/v2/_catalog", "GET, HEAD"),
-        (Method::DELETE, "/token", "GET, POST"),
-        (Method::POST, "/v2/a/manifests/v1", "GET, HEAD, PUT, DELETE"),
-        (Method::OPTIONS, "/v2/a/tags/list", "GET, HEAD"),
-        (Method::TRACE, "/v2/a/blobs/uploads/", "POST"),
-    ] {
-        let answer = registry.send(Call::new(method, uri)).await;
-        assert_eq!(
-            (answer.error(), answer.header("allow")),
-            ((405, "UNSUPPORTED".to_owned()), Some(allow)),
-            "{uri}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn no_spelling_of_a_path_reaches_another_repository_or_leaves_the_store() {
     let registry = Registry::new();
     registry.seed("team/app", "v1").await;

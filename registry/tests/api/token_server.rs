@@ -9,16 +9,16 @@ use crate::cluster::SigningKey;
 use crate::fixture::{Call, PASSWORD, Registry, content};
 
 const ISSUER: &str = "acme auth";
-const SERVICE: &str = "registry.acme";
-const REALM: &str = "https://auth.acme.example/token";
+pub(crate) const SERVICE: &str = "registry.acme";
+pub(crate) const REALM: &str = "https://auth.acme.example/token";
 
 /// A server with a key of its own, and a certificate that it made for itself.
-struct Server {
+pub(crate) struct Server {
     key: KeyPair,
 }
 
 impl Server {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             key: KeyPair::generate().unwrap(),
         }
@@ -33,8 +33,26 @@ impl Server {
         jsonwebtoken::encode(header, claims, &key).unwrap()
     }
 
+    /// What the access document says about it.
+    pub(crate) fn settings(&self) -> Value {
+        json!({ "realm": REALM, "service": SERVICE, "issuer": ISSUER, "keys": self.certificate() })
+    }
+
+    /// A token about `subject` that opens `scope`, whatever that is.
+    pub(crate) fn token_for(&self, subject: &str, scope: &str) -> String {
+        let mut claims = claims(subject, &[]);
+        let resource = |scope: &str| {
+            let mut parts = scope.splitn(3, ':');
+            let mut part = || parts.next().unwrap();
+            let (kind, name) = (part(), part());
+            json!({ "type": kind, "name": name, "actions": part().split(',').collect::<Vec<_>>() })
+        };
+        claims["access"] = scope.split_whitespace().map(resource).collect();
+        self.token(&claims)
+    }
+
     /// A token with `claims`, named as `docker_auth` names its key.
-    fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         let header = Header {
             kid: Some("PYYO:TEWU:V7JH:26JV:AQTZ:LJC3:SXVJ:XGHA:34F2:2LAQ:ZRMK:Z7Q6".to_owned()),
             ..Header::new(Algorithm::ES256)
@@ -44,7 +62,7 @@ impl Server {
 }
 
 /// The claims of a token about `subject` that opens `access`, each `repository:actions`.
-fn claims(subject: &str, access: &[(&str, &[&str])]) -> Value {
+pub(crate) fn claims(subject: &str, access: &[(&str, &[&str])]) -> Value {
     let now = jiff::Timestamp::now().as_second();
     let access: Vec<Value> = access
         .iter()

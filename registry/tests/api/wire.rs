@@ -119,9 +119,12 @@ impl Server {
         Self::start_with(Registry::new(), None, Limits::default()).await
     }
 
-    pub(crate) async fn start_with(registry: Registry, tls: Option<Tls>, limits: Limits) -> Self {
-        let registry = Arc::new(registry);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) async fn start_with(registry: impl Into<Arc<Registry>>, tls: Option<Tls>, limits: Limits) -> Self {
+        Self::start_on("127.0.0.1:0", registry.into(), tls, limits).await
+    }
+
+    pub(crate) async fn start_on(address: &str, registry: Arc<Registry>, tls: Option<Tls>, limits: Limits) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = server::Server {
