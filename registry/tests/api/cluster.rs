@@ -16,6 +16,7 @@ pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 static KEY: LazyLock<SigningKey> = LazyLock::new(SigningKey::new);
 
 pub(crate) struct SigningKey {
+    pem: String,
     private: EncodingKey,
     modulus: String,
     exponent: String,
@@ -32,6 +33,7 @@ impl SigningKey {
         );
         Self {
             private: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+            pem,
             modulus: URL_SAFE_NO_PAD.encode(&public.n),
             exponent: URL_SAFE_NO_PAD.encode(&public.e),
         }
@@ -47,6 +49,18 @@ impl SigningKey {
             ..Header::new(Algorithm::RS256)
         };
         jsonwebtoken::encode(&header, claims, &self.private).unwrap()
+    }
+
+    /// A token of these very texts.
+    pub(crate) fn sign_text(&self, header: &str, claims: &str, algorithm: Algorithm) -> String {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.private, algorithm);
+        format!("{message}.{}", signature.unwrap())
+    }
+
+    /// The private key in PEM.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
     }
 }
 
@@ -79,6 +93,11 @@ impl Cluster {
 
     pub(crate) fn sign(claims: &Value) -> String {
         KEY.sign("k1", claims)
+    }
+
+    /// The key that it signs with.
+    pub(crate) fn key() -> &'static SigningKey {
+        &KEY
     }
 
     /// A token of ServiceAccount `name` in namespace `ci`.

@@ -140,9 +140,18 @@ impl Offline {
         })
     }
 
-    pub(crate) fn token_of(subject: &str) -> String {
+    pub(crate) fn claims(subject: &str) -> Value {
         let now = jiff::Timestamp::now().as_second();
-        Issuer::sign(&json!({ "iss": Self::URL, "sub": subject, "aud": "registry.test", "exp": now + 600 }))
+        json!({ "iss": Self::URL, "sub": subject, "aud": "registry.test", "exp": now + 600 })
+    }
+
+    /// The key that it signs with.
+    pub(crate) fn key() -> &'static SigningKey {
+        &KEYS[0]
+    }
+
+    pub(crate) fn token_of(subject: &str) -> String {
+        Issuer::sign(&Self::claims(subject))
     }
 }
 

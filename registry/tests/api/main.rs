@@ -23,6 +23,8 @@ mod exchange;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod forged_foreign_tokens;
+#[cfg(test)]
 mod forged_tokens;
 #[cfg(test)]
 mod http2;
