@@ -17,6 +17,8 @@ mod contents;
 #[cfg(test)]
 mod cors;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod exchange;
@@ -62,6 +64,8 @@ mod routes;
 mod scrub;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod shown;
 #[cfg(test)]
 mod sign_in;
 #[cfg(test)]

@@ -46,3 +46,8 @@ pub(crate) fn client(name: &str) -> Arc<ClientConfig> {
 pub(crate) fn client_with(holder: Option<&Holder>) -> Arc<ClientConfig> {
     client_certificates::client(&SHOWN.0, holder)
 }
+
+/// A certificate that is over.
+pub(crate) fn expired(name: &str) -> Holder {
+    AUTHORITY.issue(name, 2020)
+}
