@@ -13,8 +13,18 @@ use crate::standalone::{Standalone, write_documents};
 use crate::wire::{Connection, Reply, basic};
 
 fn start(settings: &str, level: &str) -> Standalone {
+    start_with(
+        include_str!("../../../examples/standalone/access.yaml"),
+        settings,
+        level,
+    )
+}
+
+/// A registry with this access document, and more in its server document.
+pub(crate) fn start_with(access: &str, settings: &str, level: &str) -> Standalone {
     let directory = tempfile::tempdir().unwrap();
     write_documents(directory.path());
+    fs::write(directory.path().join("access.yaml"), access).unwrap();
     let path = directory.path().join("server.yaml");
     let document = fs::read_to_string(&path).unwrap();
     let settings = settings.replace("DIRECTORY", directory.path().to_str().unwrap());
@@ -115,7 +125,7 @@ fn requests_the_store_and_what_came_from_memory_are_counted() {
 }
 
 /// The lines of an audit stream once there are `count` of them.
-fn lines(registry: &Standalone, path: &Path, count: usize) -> Vec<Value> {
+pub(crate) fn lines(registry: &Standalone, path: &Path, count: usize) -> Vec<Value> {
     let text = registry.wait("the audit stream", || {
         fs::read_to_string(path)
             .ok()
