@@ -3,6 +3,8 @@
 //! whatever has its answers from `exchange`.
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod audit_mode;
 #[cfg(test)]
 mod bounds;
