@@ -117,10 +117,10 @@ impl Person {
         self.with_tools(environment::required("WHARFINGER_PLUGIN")?, arguments)
     }
 
-    /// A line as it is typed at a terminal in the person's folder, where the node's programs are found.
+    /// A line as it is typed at a terminal in the person's folder, where the node's programs and the plugin are found.
     ///
     /// # Errors
-    /// Where the node's programs are not known.
+    /// Where they are not known.
     pub fn shell(&self, typed: &str) -> Result<Command> {
         let mut command = self.with_tools("sh", &["-c", typed])?;
         command.current_dir(self.home());
@@ -130,8 +130,10 @@ impl Person {
     fn with_tools(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Command> {
         let mut command = self.command(program, arguments);
         let tools = environment::required("WHARFINGER_TOOLS")?;
+        let plugin = environment::required("WHARFINGER_PLUGIN")?;
+        let plugins = Path::new(&plugin).parent().context("a program is in a folder")?;
         let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{tools}:{path}"));
+        command.env("PATH", format!("{tools}:{path}:{}", plugins.display()));
         Ok(command)
     }
 
