@@ -74,6 +74,15 @@ impl Program {
         Ok(self)
     }
 
+    /// The same with another access document.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn with_access(self, access: &str) -> Result<Self> {
+        fs::write(self.documents.path().join("access.yaml"), access)?;
+        Ok(self)
+    }
+
     /// Looks through the store, and repairs it if asked to, while no registry runs; `spawn` is how. Returns the exit code, none
     /// where the process was killed, and what it said.
     ///
