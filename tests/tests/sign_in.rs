@@ -11,7 +11,7 @@ use e2e::http::Credentials;
 use e2e::image::Image;
 use e2e::objects::{allow, authenticated, identity, on_node_port, registry};
 use e2e::program::{Person, fail, succeed};
-use e2e::{Cluster, registry as registries, undo_after, wait_for, with_namespace};
+use e2e::{Cluster, environment, registry as registries, undo_after, wait_for, with_namespace};
 use serde_json::{Value, json};
 
 /// A hash that lost its end when it was copied.
@@ -176,6 +176,74 @@ async fn projected_token(cluster: &Cluster) -> Result<String> {
     })
     .await?;
     Ok(token)
+}
+
+/// What the Pod does: all that it is given is the file with its token, and where the kubelet says the registry is.
+const PUSH: &str = "registry=$MAIN_SERVICE_HOST:$MAIN_SERVICE_PORT
+/crane auth login $registry --username token --password-stdin < /token/token &&
+/crane push --insecure /layout $registry/ci/app:v1 &&
+! /crane push --insecure /layout $registry/elsewhere/app:v1";
+
+/// An image with crane, a shell, and an image to be pushed.
+async fn build_image(reference: &str, image: &Image) -> Result<()> {
+    let context = tempfile::tempdir()?;
+    image.write_layout(&context.path().join("layout"))?;
+    fs::create_dir(context.path().join("tmp"))?;
+    for program in [environment::tool("crane")?, "/bin/busybox".into()] {
+        let name = program.file_name().context("a program has a name")?;
+        fs::copy(&program, context.path().join(name)).with_context(|| format!("no `{}`", program.display()))?;
+    }
+    let dockerfile = context.path().with_extension("Dockerfile");
+    fs::write(&dockerfile, "FROM scratch AS build\nCOPY . /\n")?;
+    let (reference, folder) = (reference.to_owned(), context.path().to_owned());
+    let made = tokio::task::spawn_blocking(move || {
+        let made = environment::node()?.build_image(&dockerfile, "build", &folder, &reference);
+        fs::remove_file(&dockerfile)?;
+        made
+    });
+    made.await?.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crane_in_a_pod_pushes_with_nothing_configured_but_a_token() -> Result<()> {
+    with_namespace("within", async |cluster| {
+        let mut builder = identity("builder");
+        let spec = builder["spec"].as_object_mut().context("there is a spec")?;
+        spec.remove("password");
+        spec.insert("serviceAccounts".into(), json!([{ "name": "builder" }]));
+        let policy = allow("ci", json!({ "identity": "builder" }), "push", &["ci/**"]);
+        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "builder" } });
+        cluster.apply([registry("main"), builder, policy, account]).await?;
+        cluster.wait_until_all_ready().await?;
+        let image = Image::random(100_000);
+        let reference = format!("wharfinger.local/crane:{}", cluster.namespace);
+        build_image(&reference, &image).await?;
+        let mut build = pod(&cluster.namespace, &reference);
+        build["spec"]["restartPolicy"] = json!("Never");
+        let container = &mut build["spec"]["containers"][0];
+        container["command"] = json!(["/busybox", "sh", "-c", PUSH]);
+        container["args"] = json!([]);
+        container["env"] = json!([{ "name": "HOME", "value": "/tmp" }]);
+        cluster.apply([build]).await?;
+        wait_for("the Pod has pushed", PATIENCE, async || {
+            let pod = cluster.get("Pod", "build").await?;
+            let phase = text(&pod["status"]["phase"]);
+            if phase == "Failed" {
+                // It will not come to another end.
+                return Ok(());
+            }
+            ensure!(phase == "Succeeded", "it is {phase}: {}", pod["status"]);
+            Ok(())
+        })
+        .await?;
+        let said = cluster.log("build", false).await?;
+        let pod = cluster.get("Pod", "build").await?;
+        ensure!(pod["status"]["phase"] == "Succeeded", "{said}");
+        ensure!(said.contains(&image.digest()), "{said}");
+        ensure!(said.contains("403"), "the Pod may push elsewhere: {said}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
