@@ -74,6 +74,9 @@ impl ForeignKeys {
         if is_critical(token) {
             return Err(TokenError::Critical);
         }
+        if header.typ.as_deref().is_some_and(is_for_something_else) {
+            return Err(TokenError::Type);
+        }
         let named = |key: &&ForeignKey| match (&header.kid, &key.kid) {
             (_, None) if self.nameless_sign => true,
             (Some(wanted), Some(kid)) => wanted == kid,
@@ -161,6 +164,14 @@ fn is_critical(token: &str) -> bool {
         .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let header = header.and_then(|json| serde_json::from_slice::<Value>(&json).ok());
     header.is_none_or(|header| header.get("crit").is_some())
+}
+
+/// Whether a type in a header is that of tokens which sign nobody in, such as `logout+jwt`, though the same issuer has signed them
+/// (RFC 8725, section 3.11). An access token (RFC 9068) is not, and plain types have no meaning.
+fn is_for_something_else(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+    kind.ends_with("+jwt") && kind != "at+jwt"
 }
 
 /// Who a token says it is from, before anything of it is believed: it only tells whose keys to try.

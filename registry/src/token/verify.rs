@@ -54,6 +54,9 @@ pub enum TokenError {
     /// It has an extension that must be understood, and is not.
     #[error("the token has a `crit` header, and no extension is known here")]
     Critical,
+    /// It is of a type that signs nobody in.
+    #[error("the token is not one to sign in with: its type is that of another kind of message")]
+    Type,
     /// Its issuer cannot be asked now, for keys or whether it is still good, so nobody can tell.
     #[error("the issuer of the token cannot be asked now: try again soon")]
     IssuerUnavailable,
