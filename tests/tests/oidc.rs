@@ -1,5 +1,5 @@
-//! OpenID Connect through the operator, with an issuer that everybody has: the API server, whose keys are behind a certificate of the
-//! cluster's own authority.
+//! OpenID Connect through the operator, with an issuer that everybody has: the API server, whose discovery document and keys are behind a
+//! certificate of the cluster's own authority.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -14,8 +14,6 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use serde_json::{Value, json};
 
-/// What the API server calls itself in its tokens.
-const ISSUER: &str = "https://kubernetes.default.svc";
 const AUDIENCE: &str = "registry.example.com";
 
 /// Lets whoever is not known read the issuer's keys, as clouds do.
@@ -44,12 +42,13 @@ async fn authority(cluster: &Cluster) -> Result<Value> {
     }))
 }
 
-/// Where Pods reach the API server.
-async fn api_server(cluster: &Cluster) -> Result<String> {
+/// What the API server calls itself in its tokens: where Pods reach it.
+async fn issuer(cluster: &Cluster) -> Result<String> {
     let services: Api<Service> = Api::namespaced(cluster.client.clone(), "default");
     let service = services.get("kubernetes").await?;
     let address = service.spec.and_then(|spec| spec.cluster_ip);
-    address.context("the API server has no address in the cluster")
+    let address = address.context("the API server has no address in the cluster")?;
+    Ok(format!("https://{address}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,17 +66,17 @@ async fn people_of_an_issuer_sign_in_by_what_it_says_of_them() -> Result<()> {
 
 async fn sign_in(cluster: &Cluster) -> Result<()> {
     let namespace = &cluster.namespace;
+    let issuer = issuer(cluster).await?;
     let mut registry = on_node_port(registry("main"));
     registry["spec"]["auth"] = json!({
         "serviceAccountTokens": { "mode": "Disabled" },
         "oidc": [{
             "name": "cluster",
-            "issuerURL": ISSUER,
+            "issuerURL": issuer,
             "audiences": [AUDIENCE],
             "requiredClaims": [{ "claim": "aud", "values": [AUDIENCE] }],
             "username": "claims['kubernetes.io'].serviceaccount.name",
             "groups": "[claims['kubernetes.io'].namespace]",
-            "jwksURL": format!("https://{}/openid/v1/jwks", api_server(cluster).await?),
             "authoritiesSecretRef": { "name": "issuer-ca" },
         }],
     });
@@ -85,7 +84,7 @@ async fn sign_in(cluster: &Cluster) -> Result<()> {
     let spec = releaser["spec"].as_object_mut().context("there is a spec")?;
     spec.remove("password");
     let subject = format!("system:serviceaccount:{namespace}:release");
-    spec.insert("oidcSubjects".into(), json!([{ "issuer": ISSUER, "subject": subject }]));
+    spec.insert("oidcSubjects".into(), json!([{ "issuer": issuer, "subject": subject }]));
     let account = |name: &str| json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
     let mut by_claim = allow(
         "build",
@@ -95,7 +94,7 @@ async fn sign_in(cluster: &Cluster) -> Result<()> {
     );
     by_claim["spec"]["rules"][0]["when"] =
         json!("identity.oidc != null && identity.oidc.claims['kubernetes.io'].serviceaccount.name == 'build'");
-    let by_subject = json!({ "oidcSubject": { "issuer": ISSUER, "subject": subject } });
+    let by_subject = json!({ "oidcSubject": { "issuer": issuer, "subject": subject } });
     cluster
         .apply([
             authority(cluster).await?,
@@ -142,7 +141,7 @@ async fn sign_in(cluster: &Cluster) -> Result<()> {
     // A mistake in the settings leaves them as they were, and says where it is.
     let build = Credentials::Bearer(build);
     let broken = json!({ "spec": { "auth": { "oidc": [{
-        "name": "cluster", "issuerURL": ISSUER, "audiences": [AUDIENCE],
+        "name": "cluster", "issuerURL": issuer, "audiences": [AUDIENCE],
         "requiredClaims": [{ "claim": "aud", "values": [AUDIENCE] }], "username": "claim.sub",
     }] } } });
     cluster.patch("Registry", "main", broken).await?;

@@ -139,7 +139,13 @@ async fn an_extension_that_must_be_understood_is_not() {
             let token = signer.key().sign_text(&header, &claims, Algorithm::RS256);
             check(&server, &token, 401, &format!("{signer:?} {header}")).await;
         }
-        for kind in [Value::Null, json!("JWT"), json!("at+jwt"), json!("application/at+jwt"), json!("jwt")] {
+        for kind in [
+            Value::Null,
+            json!("JWT"),
+            json!("at+jwt"),
+            json!("application/at+jwt"),
+            json!("jwt"),
+        ] {
             let header = header(&[("typ", kind)]);
             let token = signer.key().sign_text(&header, &claims, Algorithm::RS256);
             check(&server, &token, READ, &format!("{signer:?} {header}")).await;

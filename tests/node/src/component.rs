@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::layout::{API_SERVER_PORT, ETCD_URL, Layout, NODE_ADDRESS, POD_RANGE, SERVICE_RANGE};
+use crate::layout::{API_SERVER_PORT, API_SERVICE_ADDRESS, ETCD_URL, Layout, NODE_ADDRESS, POD_RANGE, SERVICE_RANGE};
 use crate::state::State;
 
 /// One program of the node, in the order in which they are started.
@@ -163,7 +163,8 @@ fn api_server(layout: &Layout, state: &State) -> Vec<String> {
         format!("--tls-cert-file={}", pki("apiserver.crt")),
         format!("--tls-private-key-file={}", pki("apiserver.key")),
         format!("--client-ca-file={}", pki("ca.crt")),
-        "--service-account-issuer=https://kubernetes.default.svc".into(),
+        // Pods look up no names; under its address they find the issuer's discovery document, too.
+        format!("--service-account-issuer=https://{API_SERVICE_ADDRESS}"),
         format!("--service-account-key-file={}", pki("service-accounts.pub")),
         format!("--service-account-signing-key-file={}", pki("service-accounts.key")),
         format!("--proxy-client-cert-file={}", pki("front-proxy-client.crt")),
