@@ -10,7 +10,7 @@ use crds::{Registry, labels, reasons, secret_types};
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
-use registry_config::{HashMemory, PasswordHash, PasswordHashing};
+use registry_config::{HashCost, HashMemory, PasswordHash, PasswordHashing};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -21,6 +21,9 @@ use crate::state::{SourceVersion, StoredHash};
 
 /// The longest password that is taken, in bytes; a token may serve as one.
 const MAX_PASSWORD: usize = 4096;
+
+/// How much memory all hashing may take at once, in KiB: the operator has a limit, and every Registry depends on it.
+const MEMORY_KIB: u32 = 128 * 1024;
 
 /// A password to be hashed.
 #[derive(Debug, Clone)]
@@ -34,8 +37,25 @@ pub(crate) struct HashJob {
     pub(crate) form: SecretForm,
     /// What a new hash is to cost.
     pub(crate) hashing: PasswordHashing,
-    /// Hashes in force: one of them stays where the password verifies against it, and where it costs what a new one would.
+    /// Whether the password is hashed already, only at another cost. Such jobs run one at a time, so that nobody whose password has changed
+    /// waits for them.
+    pub(crate) renews: bool,
+    /// Hashes in force: one of them stays where the password verifies against it, unless it is to be renewed.
     pub(crate) in_force: Vec<PasswordHash>,
+}
+
+impl HashJob {
+    /// The memory that it may take.
+    fn memory_kib(&self) -> u32 {
+        let is_usual = self.in_force.iter().all(|hash| self.hashing.made(hash));
+        if self.form == SecretForm::Hash {
+            0
+        } else if is_usual || self.renews {
+            self.hashing.memory_kib()
+        } else {
+            HashCost::CAP.memory_kib
+        }
+    }
 }
 
 /// A password of an identity.
@@ -68,22 +88,29 @@ pub(crate) enum HashResult {
 /// The queue and the latest result for each identity.
 pub(crate) struct Hashing {
     client: Client,
-    workers: Arc<Semaphore>,
+    /// The memory that is free, in KiB.
+    memory: Arc<Semaphore>,
+    /// What a job takes of it at least, so that no more run than there are processors.
+    least_share: u32,
+    renewals: Semaphore,
     state: Mutex<Progress>,
 }
 
 #[derive(Default)]
 struct Progress {
-    running: HashSet<HashSlot>,
+    /// With whether they renew a hash: a password that changes does not wait for the renewal of the one before it.
+    running: HashSet<(HashSlot, bool)>,
     results: HashMap<HashSlot, HashResult>,
 }
 
 impl Hashing {
     pub(crate) fn new(client: Client) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             client,
-            workers: Arc::new(Semaphore::new(cores)),
+            memory: Arc::new(Semaphore::new(MEMORY_KIB as usize)),
+            least_share: MEMORY_KIB / u32::try_from(processors).unwrap_or(u32::MAX),
+            renewals: Semaphore::new(1),
             state: Mutex::default(),
         }
     }
@@ -110,7 +137,8 @@ impl Hashing {
         registry: &ObjectRef<Registry>,
         done: impl FnOnce() + Send + 'static,
     ) {
-        if !self.progress().running.insert(job.slot.clone()) {
+        let key = (job.slot.clone(), job.renews);
+        if !self.progress().running.insert(key.clone()) {
             return;
         }
         let hashing = Arc::clone(self);
@@ -118,7 +146,7 @@ impl Hashing {
         tokio::spawn(async move {
             let result = hashing.run(&job).await;
             let mut progress = hashing.progress();
-            progress.running.remove(&job.slot);
+            progress.running.remove(&key);
             match result {
                 Ok(Some(result)) => {
                     progress.results.insert(job.slot, result);
@@ -135,6 +163,15 @@ impl Hashing {
     }
 
     async fn run(&self, job: &HashJob) -> Result<Option<HashResult>, api::Error> {
+        // The Secret is read when there is somebody to hash what stands in it, so that it is the last version, and no plaintext waits.
+        let _turn = if job.renews {
+            Some(self.renewals.acquire().await.expect("the semaphore is never closed"))
+        } else {
+            None
+        };
+        let share = job.memory_kib().clamp(self.least_share.min(MEMORY_KIB), MEMORY_KIB);
+        let share = self.memory.acquire_many(share).await;
+        let _share = share.expect("the semaphore is never closed");
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &job.namespace);
         let Some(secret) = api::find(format!("read Secret `{}`", job.secret), secrets.get_opt(&job.secret)).await?
         else {
@@ -157,8 +194,8 @@ impl Hashing {
             Ok(password) => password,
             Err(why) => return Ok(Some(HashResult::Unusable { source, why })),
         };
-        let _worker = self.workers.acquire().await.expect("the semaphore is never closed");
-        let (hashing, in_force) = (job.hashing, job.in_force.clone());
+        let hashing = job.hashing;
+        let in_force = if job.renews { Vec::new() } else { job.in_force.clone() };
         let hash = tokio::task::spawn_blocking(move || hash(&password, hashing, in_force)).await;
         Ok(Some(match hash {
             Ok(Some(hash)) => HashResult::Hashed(StoredHash { hash, source }),
@@ -281,10 +318,8 @@ pub(crate) fn how_to_agree(secret: &str, namespace: &str) -> String {
 /// A hash in force that the password verifies against, else a new one; `None` where the password cannot be hashed.
 fn hash(password: &[u8], hashing: PasswordHashing, in_force: Vec<PasswordHash>) -> Option<PasswordHash> {
     let mut memory = HashMemory::default();
-    let mut as_wanted = in_force.into_iter().filter(|hash| hashing.made(hash));
-    as_wanted
-        .find(|hash| hash.verify(password, &mut memory))
-        .or_else(|| hashing.hash(password))
+    let known = in_force.into_iter().find(|hash| hash.verify(password, &mut memory));
+    known.or_else(|| hashing.hash(password))
 }
 
 #[cfg(test)]
@@ -313,14 +348,6 @@ mod tests {
         let other = hash(b"another", vec![]);
         assert_eq!(hash(b"correct horse", vec![other, first.clone()]), first);
         assert_ne!(hash(b"battery staple", vec![first.clone()]), first);
-    }
-
-    #[test]
-    fn a_hash_of_another_cost_is_made_again() {
-        let strong = PasswordHashing::new(None, Some(3), None).unwrap();
-        let first = hash(b"correct horse", PasswordHashing::default(), vec![]).unwrap();
-        let second = hash(b"correct horse", strong, vec![first]).unwrap();
-        assert!(second.as_str().starts_with("$argon2id$v=19$m=19456,t=3,p=1$"));
     }
 
     #[test]

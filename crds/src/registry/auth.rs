@@ -74,7 +74,7 @@ pub struct Auth {
 /// 9Mi and 4, 7Mi and 5.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.memory) ? int(self.memory.replace('Mi', '')) : 19) * (has(self.iterations) ? self.iterations : 2) >= 35").message("such hashes are too easy to guess: take a memory of 46Mi and 1 iteration, 19Mi and 2, 12Mi and 3, 9Mi and 4, 7Mi and 5, or more"))]
+#[x_kube(validation = Rule::new("has(self.memory) && !self.memory.matches('^[0-9]{1,2}Mi$') ? true : (has(self.memory) ? int(self.memory.replace('Mi', '')) : 19) >= (!has(self.iterations) ? 19 : self.iterations <= 1 ? 46 : self.iterations == 2 ? 19 : self.iterations == 3 ? 12 : self.iterations == 4 ? 9 : 7)").message("such hashes are too easy to guess: at least 46Mi go with 1 iteration, 19Mi with 2, 12Mi with 3, 9Mi with 4, and 7Mi with 5"))]
 pub struct PasswordHashing {
     /// Memory that one verification takes, `7Mi` to `64Mi`. Default `19Mi`. A registry verifies as many at once as it has processors.
     #[serde(default, skip_serializing_if = "Option::is_none")]

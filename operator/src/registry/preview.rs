@@ -9,7 +9,7 @@ use crds::{AccessPolicy, Registry, RegistryIdentity};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use registry_config::{AccessContent, Problem, TokenKey};
+use registry_config::{AccessContent, PasswordHashing, Problem, TokenKey};
 use registry_policy::Effect;
 
 use super::admission::Namespaces;
@@ -18,7 +18,7 @@ use super::validate;
 use crate::cluster_issuer::ClusterIssuer;
 use crate::hashing::{HashResult, HashSlot, Which};
 use crate::outcome::Verdict;
-use crate::password_source::PasswordSource;
+use crate::password_source::{PasswordSource, SecretForm};
 use crate::settings::{LogFormat, Settings};
 use crate::state::{SourceVersion, StoredHash};
 use crate::stores::{registries_of, registry_of};
@@ -141,7 +141,7 @@ impl Objects {
         }
         identities.sort_by_key(|identity| (identity.creation_timestamp(), identity.uid()));
         policies.sort_by_key(|policy| (policy.namespace(), policy.name_any()));
-        let hash = validate::password_hashing(&registry).unwrap_or_default().of_nobody();
+        let hashing = validate::password_hashing(&registry).unwrap_or_default();
         let (mut sources, mut hashes) = (HashMap::new(), HashMap::new());
         for identity in &identities {
             let Some(source) = PasswordSource::of(identity) else {
@@ -159,8 +159,13 @@ impl Objects {
                 identity: uid.clone(),
                 which: Which::Current,
             };
+            // What a hash costs that somebody brings along only its Secret tells.
+            let hashing = match source.form {
+                SecretForm::Password => hashing,
+                SecretForm::Hash => PasswordHashing::default(),
+            };
             let hash = StoredHash {
-                hash: hash.clone(),
+                hash: hashing.of_nobody(),
                 source: version,
             };
             hashes.insert(slot, HashResult::Hashed(hash));

@@ -85,7 +85,7 @@ pub(super) fn outcome(findings: &Findings<'_>, proofs: &super::proof::Proofs) ->
         .identities
         .iter()
         .map(|(uid, identity)| {
-            let programmed = if !identity.jobs().is_empty() && identity.password_version().is_none() {
+            let programmed = if !identity.is_hashed() {
                 Verdict::no(reasons::HASH_PENDING, "the password's hash is being computed")
             } else if identity.accepted.is_yes() {
                 programmed(&entry_text(uid, &identity.entry))
@@ -407,9 +407,9 @@ fn hides_addresses(plan: &Plan) -> bool {
 /// Whether anything is decided by where clients come from.
 fn asks_for_addresses(plan: &Plan) -> bool {
     let content = &plan.content;
-    let mut rules = content.policies.iter().flat_map(|policy| &policy.rules);
+    let rules = content.policies.iter().flat_map(|policy| &policy.rules);
     // A condition that only has the word in a text brings a needless note at worst.
-    let mut conditions = rules.by_ref().filter_map(|rule| rule.when.as_deref());
+    let mut conditions = rules.filter_map(|rule| rule.when.as_deref());
     !content.allowed_source_ranges.is_empty() || conditions.any(|condition| condition.contains("client_ip"))
 }
 

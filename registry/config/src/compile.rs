@@ -139,12 +139,19 @@ impl Access {
             .map(|&index| &self.content.identities[index])
     }
 
-    /// The identity whose certificate this is: the one that names the first of its names that any names.
+    /// The identity whose certificate this is: the one that names the first of its names that any names; of the Registry's own namespace
+    /// before all others, so that nobody takes another of the names of a certificate that is known there.
     pub fn identity_of_certificate(&self, certificate: &ClientCertificate) -> Option<&IdentityEntry> {
-        let found = certificate
+        let known = |subject| {
+            self.by_certificate
+                .get(&subject)
+                .map(|&index| &self.content.identities[index])
+        };
+        let mut at_home = certificate
             .subjects()
-            .find_map(|subject| self.by_certificate.get(&subject).copied());
-        found.map(|index| &self.content.identities[index])
+            .filter_map(known)
+            .filter(|identity| identity.home);
+        at_home.next().or_else(|| certificate.subjects().find_map(known))
     }
 
     /// The identity that names somebody of an issuer.

@@ -41,7 +41,7 @@ impl HashCost {
         bcrypt: 14,
     };
     /// What it may have where somebody of another namespace brings it along, who does not pay for the registry: twice the
-    /// cost of the hashes that are made here.
+    /// cost of the hashes that are made here by default.
     pub const GUEST_CAP: Self = Self {
         memory_kib: 19 * 1024,
         passes: 4,

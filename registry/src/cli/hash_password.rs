@@ -9,15 +9,15 @@ use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
 pub(super) struct HashPasswordArguments {
-    /// Memory that a verification takes, `7Mi` to `64Mi`.
-    #[arg(long, value_name = "SIZE", default_value = "19Mi")]
-    memory: SizeText,
-    /// Passes over that memory, 1 to 10.
-    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
-    iterations: u32,
-    /// Lanes that could be computed at once, 1 to 4.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    parallelism: u32,
+    /// Memory that a verification takes, `7Mi` to `64Mi`; default `19Mi`.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<SizeText>,
+    /// Passes over that memory, 1 to 10; default 2.
+    #[arg(long, value_name = "NUMBER")]
+    iterations: Option<u32>,
+    /// Lanes that could be computed at once, 1 to 4; default 1.
+    #[arg(long, value_name = "NUMBER")]
+    parallelism: Option<u32>,
 }
 
 /// Asks for a password and prints its hash.
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &HashPasswordArguments) -> anyhow::Result<()> {
         iterations,
         parallelism,
     } = *arguments;
-    let hashing = PasswordHashing::new(Some(memory), Some(iterations), Some(parallelism))?;
+    let hashing = PasswordHashing::new(memory, iterations, parallelism)?;
     let password = if io::stdin().is_terminal() {
         ask()?
     } else {

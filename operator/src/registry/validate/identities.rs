@@ -63,6 +63,11 @@ impl Identity {
         self.is_kept &= kept.is_some();
     }
 
+    /// Whether no password of it waits to be hashed for the first time.
+    pub(in crate::registry) fn is_hashed(&self) -> bool {
+        self.jobs().iter().all(|job| job.renews)
+    }
+
     /// The passwords to be hashed.
     pub(in crate::registry) fn jobs(&self) -> &[HashJob] {
         &self.passwords.jobs
@@ -71,13 +76,13 @@ impl Identity {
     /// The version of the Secret with the password that is to follow, where the registry is told of exactly that one.
     pub(in crate::registry) fn announced_next(&self) -> Option<&SourceVersion> {
         let next = self.passwords.next.as_ref();
-        let next = next.filter(|_| self.entry.is_some() && self.jobs().is_empty());
+        let next = next.filter(|_| self.entry.is_some() && self.is_hashed());
         next.map(|next| &next.source)
     }
 
     /// The version of the Secret whose password is in use, where it is known to be hashed.
     pub(in crate::registry) fn password_version(&self) -> Option<&SourceVersion> {
-        let current = self.passwords.current.as_ref().filter(|_| self.jobs().is_empty());
+        let current = self.passwords.current.as_ref().filter(|_| self.is_hashed());
         current.map(|current| &current.source)
     }
 

@@ -3,7 +3,7 @@
 use crds::{Registry, RegistryIdentity, reasons};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use registry_config::{HashCost, InvalidPasswordHashing, PasswordEntry, PasswordHash, PasswordHashing};
+use registry_config::{InvalidPasswordHashing, PasswordEntry, PasswordHash, PasswordHashing};
 
 use crate::hashing::{HashJob, HashResult, HashSlot, Which, not_marked};
 use crate::outcome::Verdict;
@@ -122,14 +122,18 @@ pub(super) fn judge(
         snapshot,
         kept,
         // What is wrong with the setting is told with the Registry.
-        hashing: hashing(&snapshot.registry).unwrap_or_default(),
+        hashing: hashing(&snapshot.registry).ok(),
     };
     let look = |which, version: &SourceVersion, known: Option<&StoredHash>| {
         let found = lookup.look(which, version, known);
-        if is_home { found } else { found.of_a_guest() }
+        if is_home {
+            found
+        } else {
+            found.of_a_guest(lookup.hashing.unwrap_or_default())
+        }
     };
-    let current = match look(Which::Current, &present, known.current.as_ref()) {
-        Found::Hash(hash) => hash,
+    let (current, renewal) = match look(Which::Current, &present, known.current.as_ref()) {
+        Found::Hash(hash, renewal) => (hash, renewal),
         Found::Unusable(why) => return unresolved(why),
         Found::Pending(job) => {
             return Passwords {
@@ -143,14 +147,18 @@ pub(super) fn judge(
     let replaced = replaced.filter(|before| before.hash != current.hash && before.source != current.source);
     let was_announced = known.next.as_ref().is_some_and(|next| next.hash == current.hash);
     let previous = previous(&known.previous, replaced, &current.hash, identity, was_announced, now);
-    let (mut jobs, mut resolved) = (Vec::new(), known.resolved);
+    let mut jobs: Vec<HashJob> = renewal.into_iter().collect();
+    let mut resolved = known.resolved;
     let next = if is_pending {
         let version = SourceVersion {
             key: NEXT_KEY.to_owned(),
             ..present
         };
         match look(Which::Next, &version, known.next.as_ref()) {
-            Found::Hash(hash) => Some(hash),
+            Found::Hash(hash, renewal) => {
+                jobs.extend(renewal);
+                Some(hash)
+            }
             Found::Unusable(why) => {
                 resolved = why;
                 None
@@ -212,19 +220,20 @@ fn present(
 
 /// What is known of one version of a key.
 enum Found {
-    Hash(StoredHash),
+    /// Its hash, and the work that is left where it costs something else than it should.
+    Hash(StoredHash, Option<HashJob>),
     Unusable(Verdict),
     Pending(HashJob),
 }
 
 impl Found {
     /// The same, where a hash that was brought along costs no more than a guest's may.
-    fn of_a_guest(self) -> Self {
-        let Self::Hash(stored) = &self else { return self };
+    fn of_a_guest(self, hashing: PasswordHashing) -> Self {
+        let Self::Hash(stored, _) = &self else { return self };
         if stored.source.form != SecretForm::Hash {
             return self;
         }
-        match PasswordHash::parse_within(stored.hash.as_str(), HashCost::GUEST_CAP) {
+        match PasswordHash::parse_within(stored.hash.as_str(), hashing.guest_cap()) {
             Ok(_) => self,
             Err(why) => {
                 let SourceVersion { secret, key, .. } = &stored.source;
@@ -241,36 +250,46 @@ struct Lookup<'a> {
     uid: &'a str,
     snapshot: &'a Snapshot,
     kept: Option<&'a IdentityState>,
-    hashing: PasswordHashing,
+    /// What hashes are to cost; none where nobody can tell, and those that there are stay.
+    hashing: Option<PasswordHashing>,
 }
 
 impl Lookup<'_> {
     fn look(&self, which: Which, version: &SourceVersion, known: Option<&StoredHash>) -> Found {
-        if let Some(known) = known.filter(|known| self.is_as_wanted(known, version)) {
-            return Found::Hash(known.clone());
-        }
         let slot = HashSlot {
             identity: self.uid.to_owned(),
             which,
         };
-        match self.snapshot.hashes.get(&slot) {
-            Some(HashResult::Hashed(hash)) if self.is_as_wanted(hash, version) => Found::Hash(hash.clone()),
-            Some(HashResult::Unusable { source, why }) if source == version => Found::Unusable(why.clone()),
-            _ => Found::Pending(HashJob {
-                slot,
-                namespace: self.identity.namespace().unwrap_or_default(),
-                secret: version.secret.clone(),
-                key: version.key.clone(),
-                form: version.form,
-                hashing: self.hashing,
-                in_force: in_force(self.kept),
-            }),
+        let known = known.filter(|known| known.source == *version);
+        let computed = match self.snapshot.hashes.get(&slot) {
+            Some(HashResult::Hashed(hash)) if hash.source == *version => Some(hash),
+            Some(HashResult::Unusable { source, why }) if source == version && known.is_none() => {
+                return Found::Unusable(why.clone());
+            }
+            _ => None,
+        };
+        let job = |renews| HashJob {
+            slot,
+            namespace: self.identity.namespace().unwrap_or_default(),
+            secret: version.secret.clone(),
+            key: version.key.clone(),
+            form: version.form,
+            hashing: self.hashing.unwrap_or_default(),
+            renews,
+            in_force: in_force(self.kept),
+        };
+        let mut all = known.into_iter().chain(computed);
+        let wanted = all.clone().find(|stored| self.costs_what_it_should(stored));
+        match (wanted, all.next()) {
+            (Some(hash), _) => Found::Hash(hash.clone(), None),
+            (None, Some(hash)) => Found::Hash(hash.clone(), Some(job(true))),
+            (None, None) => Found::Pending(job(false)),
         }
     }
 
-    /// Whether this is what this version gives; a hash that was brought along may cost what it does.
-    fn is_as_wanted(&self, stored: &StoredHash, version: &SourceVersion) -> bool {
-        stored.source == *version && (version.form == SecretForm::Hash || self.hashing.made(&stored.hash))
+    /// Whether a hash costs what it should; one that was brought along may cost what it does.
+    fn costs_what_it_should(&self, stored: &StoredHash) -> bool {
+        stored.source.form == SecretForm::Hash || self.hashing.is_none_or(|hashing| hashing.made(&stored.hash))
     }
 }
 

@@ -38,22 +38,19 @@ pub enum InvalidPasswordHashing {
     /// More lanes than a verification may use.
     #[error("the parallelism is between 1 and {}", HashCost::CAP.lanes)]
     Parallelism,
-    /// Less than the weakest of OWASP's choices.
-    #[error(
-        "a hash of {memory_mib} MiB and {iterations} iterations is too easy to guess; take one of 46Mi and 1, 19Mi and 2, 12Mi and 3, 9Mi and 4, 7Mi and 5, or more"
-    )]
+    /// Less than OWASP recommends.
+    #[error("hashes of {iterations} iterations are too easy to guess with less memory than {least_mib}Mi")]
     TooWeak {
-        /// Memory, rounded down.
-        memory_mib: u32,
-        /// Passes over it.
+        /// Passes over the memory.
         iterations: u32,
+        /// The memory that there must be for so many, in MiB.
+        least_mib: u32,
     },
 }
 
 impl PasswordHashing {
-    /// The least memory, in KiB, and the least product of that and iterations: what OWASP's weakest choice, 7 MiB and 5, has.
-    const LEAST_MEMORY_KIB: u32 = 7 * 1024;
-    const LEAST_WORK: u32 = 5 * Self::LEAST_MEMORY_KIB;
+    /// The least memory, in MiB, by the number of iterations: OWASP's choices, of which the last is for more as well.
+    const LEAST_MIB: [u32; 5] = [46, 19, 12, 9, 7];
 
     /// Parameters; what is not given is as in the default.
     ///
@@ -69,7 +66,8 @@ impl PasswordHashing {
             None => default.memory_kib,
             Some(memory) => u32::try_from(memory.bytes() / 1024).map_err(|_| InvalidPasswordHashing::Memory)?,
         };
-        if !(Self::LEAST_MEMORY_KIB..=HashCost::CAP.memory_kib).contains(&memory_kib) {
+        let [.., least_mib] = Self::LEAST_MIB;
+        if !(least_mib * 1024..=HashCost::CAP.memory_kib).contains(&memory_kib) {
             return Err(InvalidPasswordHashing::Memory);
         }
         let iterations = iterations.unwrap_or(default.iterations);
@@ -80,11 +78,10 @@ impl PasswordHashing {
         if !(1..=HashCost::CAP.lanes).contains(&parallelism) {
             return Err(InvalidPasswordHashing::Parallelism);
         }
-        if memory_kib * iterations < Self::LEAST_WORK {
-            return Err(InvalidPasswordHashing::TooWeak {
-                memory_mib: memory_kib / 1024,
-                iterations,
-            });
+        let choice = (iterations as usize - 1).min(Self::LEAST_MIB.len() - 1);
+        let least_mib = Self::LEAST_MIB[choice];
+        if memory_kib < least_mib * 1024 {
+            return Err(InvalidPasswordHashing::TooWeak { iterations, least_mib });
         }
         Ok(Self {
             memory_kib,
@@ -99,6 +96,22 @@ impl PasswordHashing {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
         let hash: phc::PasswordHash = argon2.hash_password(password).ok()?;
         PasswordHash::parse(&hash.to_string()).ok()
+    }
+
+    /// The memory that a hash takes, in KiB.
+    pub fn memory_kib(self) -> u32 {
+        self.memory_kib
+    }
+
+    /// What a hash may cost that somebody of another namespace brings along: what those cost that are made here, or a little more.
+    pub fn guest_cap(self) -> HashCost {
+        let cap = HashCost::GUEST_CAP;
+        HashCost {
+            memory_kib: cap.memory_kib.max(self.memory_kib),
+            passes: cap.passes.max(self.iterations),
+            lanes: cap.lanes.max(self.parallelism),
+            ..cap
+        }
     }
 
     /// A well-formed hash of no password that anybody knows.
@@ -144,7 +157,7 @@ mod tests {
         ] {
             assert!(hashing(memory, iterations).is_ok(), "{memory} {iterations}");
         }
-        for (memory, iterations) in [("34Mi", 1), ("17Mi", 2), ("8Mi", 4), ("7Mi", 4)] {
+        for (memory, iterations) in [("45Mi", 1), ("18Mi", 2), ("11Mi", 3), ("8Mi", 4)] {
             let found = hashing(memory, iterations).unwrap_err();
             assert!(matches!(found, InvalidPasswordHashing::TooWeak { .. }), "{found}");
         }

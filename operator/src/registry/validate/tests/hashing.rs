@@ -1,6 +1,8 @@
 //! What hashes of passwords cost.
 
 use super::*;
+use crate::hashing::HashJob;
+use crate::password_source::NEXT_KEY;
 use crate::registry::validate::Reloadable;
 
 fn wanting(hashing: &Value) -> Snapshot {
@@ -8,6 +10,15 @@ fn wanting(hashing: &Value) -> Snapshot {
         registry: registry(&json!({ "storage": { "emptyDir": {} }, "auth": { "passwordHashing": hashing } })),
         ..snapshot()
     }
+}
+
+/// The one job that is left.
+fn job(plan: &Plan) -> &HashJob {
+    let jobs: Vec<_> = plan.jobs().collect();
+    let [job] = jobs[..] else {
+        panic!("{jobs:?}");
+    };
+    job
 }
 
 #[test]
@@ -21,11 +32,10 @@ fn passwords_are_hashed_anew_where_the_cost_changes_and_work_meanwhile() {
     let changed = wanting(&wanted).with_identity("alice", "a", identity).with_state(state);
     let plan = validate(&changed, &settings());
     assert_eq!(passwords(&plan), [(HASH, None)]);
-    assert!(plan.identities["a"].resolved.is_yes());
-    let jobs: Vec<_> = plan.jobs().collect();
-    let [job] = jobs[..] else {
-        panic!("{jobs:?}");
-    };
+    let alice = &plan.identities["a"];
+    assert!(alice.resolved.is_yes() && alice.is_hashed() && alice.password_version().is_some());
+    let job = job(&plan);
+    assert!(job.renews);
     let strong = job.hashing.of_nobody();
     assert!(strong.as_str().contains("$m=47104,t=1,p=1$"));
 
@@ -36,6 +46,33 @@ fn passwords_are_hashed_anew_where_the_cost_changes_and_work_meanwhile() {
     let plan = validate(&done, &settings());
     assert_eq!(passwords(&plan), [(strong.as_str(), None)]);
     assert_eq!(plan.jobs().count(), 0);
+}
+
+#[test]
+fn a_password_that_changes_with_the_cost_is_that_of_the_rotation_that_announced_it() {
+    let identity = json!({
+        "password": { "secretKeyRef": null, "generate": { "secretName": "pw", "rotation": { "interval": "1h", "overlap": "10m" } } },
+    });
+    let mut state = state_of(validate(
+        &snapshot().with_identity("alice", "a", identity.clone()),
+        &settings(),
+    ));
+    let mut next = hash("2");
+    next.hash = PasswordHash::parse(OTHER).unwrap();
+    next.source.key = NEXT_KEY.into();
+    state.identities.get_mut("a").unwrap().next = Some(next);
+    // The next password is in its place, and what hashes are to cost has changed before anybody has seen that.
+    let mut snapshot = changed(&identity, &state, "3", OTHER, Rotation::default());
+    snapshot.registry = wanting(&json!({ "iterations": 3 })).registry;
+    let computed = snapshot.hashes.remove(&slot("a")).unwrap();
+    let plan = validate(&snapshot, &settings());
+    let first = job(&plan);
+    assert!(!first.renews && first.in_force.iter().any(|hash| hash.as_str() == OTHER));
+    // The hash that it was known by stays until it is renewed, so it is the one that was announced.
+    snapshot.hashes.insert(slot("a"), computed);
+    let plan = validate(&snapshot, &settings());
+    assert_eq!(passwords(&plan), [(OTHER, None), (HASH, Some(1600))]);
+    assert!(job(&plan).renews);
 }
 
 #[test]
