@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
-use registry_config::{Access, IdentityEntry, PolicyEntry};
+use registry_config::{Access, Deletion, IdentityEntry, PolicyEntry};
 use registry_policy::{Action, Caller, Decision, Expression, Identity, Subject};
 use serde::Serialize;
 
@@ -110,6 +110,18 @@ impl<'a> Situation<'a> {
         )
     }
 
+    /// Why the registry refuses this before it looks at any policy.
+    fn before_policies(&self, action: Action) -> Option<String> {
+        let is_deletion = matches!(action, Action::DeleteManifest | Action::DeleteBlob);
+        if is_deletion && self.access.content.deletion == Deletion::Disabled {
+            return Some("deletion is disabled on this registry".to_owned());
+        }
+        let from = self.question.from?;
+        let open_to = &self.access.allowed_sources;
+        let is_open = open_to.is_empty() || open_to.iter().any(|network| network.contains(&from));
+        (!is_open).then(|| format!("the registry is not open to {from}: `allowedSourceRanges` does not have it"))
+    }
+
     fn decide(&self, ask: &Ask) -> Decision {
         self.access.policies.decide(&self.caller(), &ask.request())
     }
@@ -127,6 +139,7 @@ pub(crate) async fn can_i(common: &Common, question: &Question) -> Result<ExitCo
     let world = World::read(common, question).await?;
     let situation = Situation::of(&world, question)?;
     note_tokens(&situation, &asks);
+    note_address(&world.access, question);
     let verdicts: Vec<Verdict> = asks.iter().map(|ask| Verdict::of(&situation, ask)).collect();
     let answer = verdicts.iter().find(|verdict| !verdict.allowed).or(verdicts.last());
     let Some(answer) = answer else {
@@ -139,6 +152,31 @@ pub(crate) async fn can_i(common: &Common, question: &Question) -> Result<ExitCo
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Tells where an answer depends on where a caller comes from, and nobody has said that.
+fn note_address(access: &Access, question: &Question) {
+    if question.from.is_some() {
+        return;
+    }
+    if !access.allowed_sources.is_empty() {
+        output::complain(&format!(
+            "Whoever comes from elsewhere than {} is refused; --from says where somebody comes from",
+            access.content.allowed_source_ranges.join(", ")
+        ));
+    }
+    let asks = |entry: &&PolicyEntry| {
+        let mut conditions = entry.rules.iter().filter_map(|rule| rule.when.as_deref());
+        conditions.any(|condition| condition.contains("client_ip"))
+    };
+    let policies = access.content.policies.iter().filter(asks);
+    let names: Vec<&str> = policies.map(|entry| entry.name.as_str()).collect();
+    if !names.is_empty() {
+        output::complain(&format!(
+            "This is about somebody whose address nobody knows, at which these policies look: {}; --from gives one",
+            names.join(", ")
+        ));
+    }
 }
 
 /// Tells where an answer depends on what a question cannot say.
@@ -184,6 +222,7 @@ pub(crate) async fn explain(common: &Common, question: &Question) -> Result<Exit
     let world = World::read(common, question).await?;
     let situation = Situation::of(&world, question)?;
     note_tokens(&situation, &asks);
+    note_address(&world.access, question);
     let found: Vec<Explanation> = asks.iter().map(|ask| Explanation::of(&situation, ask)).collect();
     note_refused(&world);
     output::answer(common.output, &found, |found| {
@@ -211,6 +250,10 @@ pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<Exit
     let asks = asks(question)?;
     let world = World::read(common, question).await?;
     let at = question.at.unwrap_or_else(Timestamp::now);
+    note_address(&world.access, question);
+    output::complain(
+        "Listed are identities; users of a user file, a proxy, an issuer or a token server are not known here.",
+    );
     let listed = world.access.content.identities.iter();
     let everybody = listed
         .filter(|identity| identity.is_in_force(at))

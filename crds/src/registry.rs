@@ -279,18 +279,17 @@ pub struct ServiceExposure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub node_port: Option<i32>,
-    /// What becomes of clients from outside of the cluster: Cluster (default), where any node takes them and the registry sees the node's
-    /// address instead of theirs, or Local, where only the Pod's node does and the registry sees who they are. Rules about addresses need
-    /// Local; condition `ClientAddressHidden` says where they have it not.
+    /// What becomes of clients from outside of the cluster. Default Cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
 }
 
-/// What becomes of clients from outside of the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+/// What becomes of clients from outside of the cluster: Cluster (default), where any node takes them and the registry sees the node's address
+/// instead of theirs, or Local, where only the Pod's node does and the registry sees who they are. Rules about addresses need Local; condition
+/// `ClientAddressHidden` says where they do not have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum ExternalTrafficPolicy {
     /// Any node passes them on, in its own name.
-    #[default]
     Cluster,
     /// The Pod's node passes them on as they are.
     Local,

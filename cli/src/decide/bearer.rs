@@ -10,6 +10,8 @@ use registry_config::{Access, IdentityEntry, ServiceAccountTokens};
 use registry_policy::{Oidc, ServiceAccount};
 use serde_json::{Map, Value};
 
+use crate::output;
+
 /// What all subjects of ServiceAccounts begin with.
 const ACCOUNT: &str = "system:serviceaccount:";
 
@@ -60,12 +62,25 @@ impl Bearer {
         let Some(tokens) = access.content.service_accounts.as_ref() else {
             bail!("the issuer `{issuer}` is not one of this registry's, and ServiceAccounts do not sign in here");
         };
+        if access
+            .content
+            .token_server
+            .as_ref()
+            .is_some_and(|server| server.issuer == issuer)
+        {
+            bail!("what a token of the token server opens stands in it: nobody can tell here");
+        }
         // Objects do not say what the cluster calls itself, so any ServiceAccount's token is taken for one of this cluster's.
         let names = subject.strip_prefix(ACCOUNT).and_then(|names| names.split_once(':'));
         let (Some((namespace, name)), true) = (names, tokens.issuer.is_empty() || tokens.issuer == issuer) else {
             bail!("the issuer `{issuer}` is not one of this registry's");
         };
-        check_audience(tokens, &claims)?;
+        if tokens.issuer.is_empty() {
+            output::complain(&format!(
+                "What the cluster calls itself is not known here: this holds where it is `{issuer}`"
+            ));
+        }
+        check_audience(tokens, &issuer, &claims)?;
         let bound = |to: &str| Some(claims.get("kubernetes.io")?.get(to)?.get("name")?.as_str()?.to_owned());
         let account = ServiceAccount {
             namespace: namespace.to_owned(),
@@ -85,11 +100,18 @@ impl Bearer {
     }
 }
 
-fn check_audience(tokens: &ServiceAccountTokens, claims: &Map<String, Value>) -> Result<()> {
+fn check_audience(tokens: &ServiceAccountTokens, issuer: &str, claims: &Map<String, Value>) -> Result<()> {
+    let audience = claims.get("aud").cloned().unwrap_or_default();
+    let is_the_clusters = match &audience {
+        Value::Array(audiences) => audiences.iter().any(|audience| audience == issuer),
+        audience => audience == issuer,
+    };
+    if is_the_clusters {
+        bail!("the token is for the API server as well, and is refused for that: ask for one for this registry alone");
+    }
     if tokens.is_meant_by(claims) {
         return Ok(());
     }
-    let audience = claims.get("aud").cloned().unwrap_or_default();
     bail!(
         "the token is for {audience}, and this registry takes tokens for `{}`",
         tokens.audiences.join("`, `")

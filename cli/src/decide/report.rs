@@ -31,6 +31,15 @@ impl Verdict {
         let decision = situation.decide(ask);
         let question = format!("{}: {}", situation.name(), ask.describe());
         let message = decision.message().map(str::to_owned);
+        if let Some(reason) = situation.before_policies(ask.action) {
+            return Self {
+                allowed: false,
+                question,
+                by: None,
+                message: None,
+                reason,
+            };
+        }
         let (by, reason) = match decision.outcome.clone() {
             Outcome::Allowed { policy, rule } => {
                 let reason = format!("policy `{policy}`, rule `{rule}`, allows it");

@@ -484,7 +484,40 @@ fn the_bearer_of_a_token_is_whom_the_registry_would_see() {
     let (code, _, complaint) = said(&run(&["explain", "-f", &objects, "pull", "apps/x", "--token", &token]));
     assert_eq!(code, 2, "{complaint}");
     assert!(complaint.contains("neither a token nor its claims"), "{complaint}");
+    let both = serde_json::json!({
+        "iss": "https://kubernetes.default.svc", "sub": "system:serviceaccount:team:bot", "aud": [ours, "https://kubernetes.default.svc"],
+    });
+    let files = Files::new(&[("objects.yaml", BEARERS), ("claims.json", &both.to_string())]);
+    let (objects, token) = (files.path("objects.yaml"), files.path("claims.json"));
+    let (code, _, complaint) = said(&run(&["can-i", "-f", &objects, "pull", "bots/x", "--token", &token]));
+    assert!(
+        code == 2 && complaint.contains("for the API server as well"),
+        "{complaint}"
+    );
     // Without one the answer says what it does not know.
     let (_, _, complaint) = said(&run(&["can-i", "-f", &objects, "pull", "apps/x", "--as", "bot"]));
     assert!(complaint.contains("--token"), "{complaint}");
+}
+
+#[test]
+fn what_the_registry_refuses_before_policies_is_refused() {
+    let document = DOCUMENT.replace(
+        "content:",
+        "content:\n  allowedSourceRanges: [10.0.0.0/8]\n  deletion: Disabled",
+    );
+    let document = document.replace("role: push", "role: maintain");
+    let files = Files::new(&[("access.yaml", &document)]);
+    let access = files.path("access.yaml");
+    let ask = |action: &str, from: &[&str]| {
+        let question = [&["can-i", "-f", &access, action, "apps/x", "--as", "ann"], from].concat();
+        said(&run(&question))
+    };
+    let (code, answer, complaint) = ask("push", &["--from", "10.1.2.3"]);
+    assert_eq!((code, complaint.as_str()), (0, ""), "{answer}");
+    let (code, answer, _) = ask("push", &["--from", "192.0.2.1"]);
+    assert!(code == 1 && answer.contains("not open to 192.0.2.1"), "{answer}");
+    let (code, _, complaint) = ask("push", &[]);
+    assert!(code == 0 && complaint.contains("--from"), "{complaint}");
+    let (code, answer, _) = ask("delete", &["--from", "10.1.2.3"]);
+    assert!(code == 1 && answer.contains("deletion is disabled"), "{answer}");
 }

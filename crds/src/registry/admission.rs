@@ -56,8 +56,9 @@ pub struct IdentityAdmission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub groups: Option<Vec<String>>,
-    /// Whether they may name `oidcSubjects` and `certificateSubjects`. Whoever may write identities there then says whom of an issuer or
-    /// of a certificate they stand for, anybody who is known here by no identity of this namespace. Default false.
+    /// Whether they may name `oidcSubjects` and `certificateSubjects`. Whoever may write identities there then says who somebody is whom an
+    /// issuer or a certificate vouches for, anybody but those whom an identity of this namespace names: their username and groups are the
+    /// tenant's then, not those of the issuer. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_external_subjects: Option<bool>,
     /// How many there may be of each namespace. Default 100.

@@ -400,7 +400,7 @@ pub(super) fn special(snapshot: &Snapshot, plan: &Plan) -> Vec<(&'static str, Ve
 fn hides_addresses(plan: &Plan) -> bool {
     plan.workload.as_ref().is_ok_and(|workload| {
         workload.service_type != ServiceType::ClusterIP
-            && workload.external_traffic_policy == ExternalTrafficPolicy::Cluster
+            && workload.external_traffic_policy != Some(ExternalTrafficPolicy::Local)
     })
 }
 

@@ -83,7 +83,7 @@ pub(super) struct Workload {
     pub(super) service_type: ServiceType,
     pub(super) service_port: i32,
     pub(super) node_port: Option<i32>,
-    pub(super) external_traffic_policy: ExternalTrafficPolicy,
+    pub(super) external_traffic_policy: Option<ExternalTrafficPolicy>,
     /// The Secret with the certificate; without one there is no TLS.
     pub(super) tls_secret: Option<String>,
     /// For the server document.
@@ -554,7 +554,7 @@ fn workload(registry: &Registry, settings: &Settings) -> Result<Workload, Verdic
         service_type: service.type_.unwrap_or(ServiceType::ClusterIP),
         service_port: service.port.unwrap_or(default_port),
         node_port: service.node_port,
-        external_traffic_policy: service.external_traffic_policy.unwrap_or_default(),
+        external_traffic_policy: service.external_traffic_policy,
         tls_secret,
         server: ServerSettings::of(registry)?,
     })

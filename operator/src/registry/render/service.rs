@@ -14,9 +14,11 @@ pub(super) fn render(registry: &str, workload: &Workload) -> Draft {
         port["nodePort"] = json!(node_port);
     }
     let mut spec = json!({ "type": workload.service_type, "selector": names::pod_selector(registry), "ports": [port] });
-    // The API server refuses it where nobody comes from outside.
-    if workload.service_type != ServiceType::ClusterIP {
-        spec["externalTrafficPolicy"] = json!(workload.external_traffic_policy);
+    // The API server refuses it where nobody comes from outside, and whoever has set it there keeps it where the spec says nothing.
+    if let Some(policy) = workload.external_traffic_policy
+        && workload.service_type != ServiceType::ClusterIP
+    {
+        spec["externalTrafficPolicy"] = json!(policy);
     }
     let body = json!({ "spec": spec });
     Draft {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::render;
 use crate::registry::validate::{ServerSettings, Storage, Workload};
-use crds::{ExternalTrafficPolicy, Retention, ServiceType};
+use crds::{Retention, ServiceType};
 
 fn registry(spec: &Value) -> Registry {
     serde_json::from_value(json!({
@@ -25,7 +25,7 @@ fn workload(storage: Storage) -> Workload {
         service_type: ServiceType::ClusterIP,
         service_port: 80,
         node_port: None,
-        external_traffic_policy: ExternalTrafficPolicy::Cluster,
+        external_traffic_policy: None,
         tls_secret: None,
         server: ServerSettings::default(),
     }
