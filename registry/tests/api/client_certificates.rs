@@ -223,6 +223,31 @@ async fn a_certificate_is_facts_for_policies_and_an_identity_where_one_names_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_from_elsewhere_takes_another_name_of_a_certificate_that_is_known_at_home() {
+    let (server, authority) = (Pair::new(), Authority::new());
+    let secured = Secured::start(|path| server.write(path), Limits::default()).await;
+    let mut content = with(&authority.pem(), "Optional");
+    let identities = content["identities"].as_array_mut().unwrap();
+    identities.push(json!({
+        "username": "team-a.taker", "home": false, "certificateSubjects": [{ "commonName": "deploy" }, { "commonName": "other" }],
+    }));
+    identities.push(json!({
+        "username": "deployer", "groups": ["ci"], "certificateSubjects": [{ "uri": "spiffe://example.com/deploy" }],
+    }));
+    secured.server.registry.clone().publish(2, content);
+    for (name, want) in [("deploy", 404), ("other", 403)] {
+        let holder = authority.issue(name, 2040);
+        let mut tls = connect(secured.server.address, client(&server, Some(&holder)))
+            .await
+            .unwrap();
+        let found = spawn_blocking(move || status(&mut tls, "/v2/ci/a/tags/list", ""))
+            .await
+            .unwrap();
+        assert_eq!(found, want, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_a_certificate_is_required_nobody_gets_further_without_one() {
     let (server, authority) = (Pair::new(), Authority::new());
     let secured = Secured::start(|path| server.write(path), Limits::default()).await;
