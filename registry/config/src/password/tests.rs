@@ -113,6 +113,8 @@ fn hashes_of_other_tools_verify_and_nothing_else_does() {
             );
         }
     }
+    // The memory that only a rare hash needs was given back.
+    assert_eq!(format!("{memory:?}"), "HashMemory(64 KiB)");
 }
 
 #[test]

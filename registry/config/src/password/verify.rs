@@ -10,28 +10,34 @@ use super::{HashCost, PasswordHash, is_bcrypt};
 /// It is kept from one verification to the next: blocks of many megabytes that come and go leave holes in the heap, and a
 /// flood of wrong passwords would make the process as large as if all of them were verified at once.
 #[derive(Default)]
-pub struct HashMemory(Vec<Block>);
+pub struct HashMemory {
+    blocks: Vec<Block>,
+    /// How many the verification before needed.
+    before: usize,
+}
 
 impl std::fmt::Debug for HashMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HashMemory({} KiB)", self.0.len())
+        write!(f, "HashMemory({} KiB)", self.blocks.len())
     }
 }
 
 impl HashMemory {
     fn of(&mut self, blocks: usize) -> &mut [Block] {
-        if self.0.len() < blocks {
-            self.0.clear();
-            self.0.resize(blocks, Block::default());
+        if self.blocks.len() < blocks {
+            self.blocks.clear();
+            self.blocks.resize(blocks, Block::default());
         }
-        &mut self.0[..blocks]
+        &mut self.blocks[..blocks]
     }
 
-    /// Gives back what only rare hashes need.
-    fn trim(&mut self) {
-        if self.0.len() > HashCost::GUEST_CAP.memory_kib as usize {
-            self.0 = Vec::new();
+    /// Gives back what only rare hashes need: neither the last nor the one before it.
+    fn trim(&mut self, needed: usize) {
+        let usual = HashCost::GUEST_CAP.memory_kib as usize;
+        if self.blocks.len() > needed.max(self.before).max(usual) {
+            self.blocks = Vec::new();
         }
+        self.before = needed;
     }
 }
 
@@ -44,9 +50,7 @@ impl PasswordHash {
         if is_bcrypt(&self.0) {
             return bcrypt::verify(password, &self.0).unwrap_or(false);
         }
-        let matches = matches_argon2(&self.0, password, memory).unwrap_or(false);
-        memory.trim();
-        matches
+        matches_argon2(&self.0, password, memory).unwrap_or(false)
     }
 }
 
@@ -55,11 +59,16 @@ fn matches_argon2(text: &str, password: &[u8], memory: &mut HashMemory) -> Optio
     let hash = phc::PasswordHash::new(text).ok()?;
     let (salt, expected) = (hash.salt?, hash.hash?);
     let params = Params::try_from(&hash).ok()?;
-    let blocks = memory.of(params.block_count());
+    let needed = params.block_count();
     let mut computed = vec![0; expected.len()];
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into_with_memory(password, &salt, &mut computed, blocks)
-        .ok()?;
+    let done = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+        password,
+        &salt,
+        &mut computed,
+        memory.of(needed),
+    );
+    memory.trim(needed);
+    done.ok()?;
     // Outputs are compared in constant time.
     Some(Output::new(&computed).ok()? == expected)
 }
