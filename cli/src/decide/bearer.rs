@@ -6,14 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use registry_config::{Access, IdentityEntry, ServiceAccountTokens};
+use registry_config::{Access, Audience, AudienceRefusal, IdentityEntry, ServiceAccountTokens};
 use registry_policy::{Oidc, ServiceAccount};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::output;
-
-/// What all subjects of ServiceAccounts begin with.
-const ACCOUNT: &str = "system:serviceaccount:";
 
 /// A caller with a token. Nobody has looked at its signature and its time.
 pub(super) struct Bearer {
@@ -71,7 +69,7 @@ impl Bearer {
             bail!("what a token of the token server opens stands in it: nobody can tell here");
         }
         // Objects do not say what the cluster calls itself, so any ServiceAccount's token is taken for one of this cluster's.
-        let names = subject.strip_prefix(ACCOUNT).and_then(|names| names.split_once(':'));
+        let names = ServiceAccount::names_in(&subject);
         let (Some((namespace, name)), true) = (names, tokens.issuer.is_empty() || tokens.issuer == issuer) else {
             bail!("the issuer `{issuer}` is not one of this registry's");
         };
@@ -102,20 +100,22 @@ impl Bearer {
 
 fn check_audience(tokens: &ServiceAccountTokens, issuer: &str, claims: &Map<String, Value>) -> Result<()> {
     let audience = claims.get("aud").cloned().unwrap_or_default();
-    let is_the_clusters = match &audience {
-        Value::Array(audiences) => audiences.iter().any(|audience| audience == issuer),
-        audience => audience == issuer,
+    let checked = match Audience::deserialize(&audience) {
+        Ok(audience) => audience.check_account(issuer, &tokens.audiences),
+        Err(_) => Err(AudienceRefusal::Other),
     };
-    if is_the_clusters {
-        bail!("the token is for the API server as well, and is refused for that: ask for one for this registry alone");
+    match checked {
+        Ok(()) => Ok(()),
+        Err(AudienceRefusal::ApiServer) => {
+            bail!(
+                "the token is for the API server as well, and is refused for that: ask for one for this registry alone"
+            )
+        }
+        Err(AudienceRefusal::TooMany | AudienceRefusal::Other) => bail!(
+            "the token is for {audience}, and this registry takes tokens for `{}`",
+            tokens.audiences.join("`, `")
+        ),
     }
-    if tokens.is_meant_by(claims) {
-        return Ok(());
-    }
-    bail!(
-        "the token is for {audience}, and this registry takes tokens for `{}`",
-        tokens.audiences.join("`, `")
-    )
 }
 
 /// The claims in a token (RFC 7519), or what is written as such.

@@ -34,6 +34,7 @@ pub use access::{
     AccessContent, AccessIndex, BlobSettings, Deletion, IdentityEntry, ManifestSettings, MissingReferences,
     PasswordEntry, PolicyEntry, RuleEntry, TokenKey, TokenSettings,
 };
+pub use audience::{Audience, AudienceRefusal};
 pub use certificate::{Certificate, InvalidTlsPair, TlsPair};
 pub use challenge::Challenge;
 pub use client_certificates::{

@@ -2,9 +2,8 @@
 
 use registry_policy::ServiceAccount;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::{Access, IdentityEntry, TokenHolder, audience};
+use crate::{Access, IdentityEntry, TokenHolder};
 
 /// Which tokens of a cluster's ServiceAccounts are accepted, and the keys that verify them, so that nobody has to be asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,13 +24,6 @@ pub struct ServiceAccountTokens {
     pub review: bool,
 }
 
-impl ServiceAccountTokens {
-    /// Whether a token is for one of the audiences.
-    pub fn is_meant_by(&self, claims: &Map<String, Value>) -> bool {
-        audience::is_among(claims, |name| self.audiences.iter().any(|ours| ours == name))
-    }
-}
-
 impl Access {
     /// Who signs in with a token of `account`; nobody where no identity names it and its namespace is not admitted.
     pub fn account_holder(&self, account: &ServiceAccount) -> Option<TokenHolder<'_>> {
@@ -40,12 +32,11 @@ impl Access {
             return Some(TokenHolder::Identity(identity));
         }
         tokens.namespaces.contains(&account.namespace).then(|| {
-            let ServiceAccount { namespace, name, .. } = account;
-            let guest = IdentityEntry::guest(&format!("system:serviceaccount:{namespace}:{name}"));
+            let guest = IdentityEntry::guest(&account.username());
             TokenHolder::Guest(Box::new(IdentityEntry {
                 groups: vec![
                     "system:serviceaccounts".to_owned(),
-                    format!("system:serviceaccounts:{namespace}"),
+                    format!("system:serviceaccounts:{}", account.namespace),
                 ],
                 ..guest
             }))

@@ -76,6 +76,21 @@ pub struct ServiceAccount {
     pub node: Option<String>,
 }
 
+/// What the usernames of ServiceAccounts begin with.
+const ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+
+impl ServiceAccount {
+    /// What Kubernetes calls it, in `sub` of its tokens too: `system:serviceaccount:<namespace>:<name>`.
+    pub fn username(&self) -> String {
+        format!("{ACCOUNT_PREFIX}{}:{}", self.namespace, self.name)
+    }
+
+    /// The namespace and the name in what Kubernetes calls a ServiceAccount.
+    pub fn names_in(username: &str) -> Option<(&str, &str)> {
+        username.strip_prefix(ACCOUNT_PREFIX)?.split_once(':')
+    }
+}
+
 /// An identity, as the access document describes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Identity<'a> {

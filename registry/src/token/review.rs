@@ -198,7 +198,7 @@ fn is_good(status: &TokenReviewStatus, account: &ServiceAccount, audiences: &[St
     let user = status.user.as_ref().and_then(|user| user.username.as_deref());
     status.authenticated == Some(true)
         && named.iter().any(|audience| audiences.contains(audience))
-        && user == Some(&format!("system:serviceaccount:{}:{}", account.namespace, account.name))
+        && user == Some(&account.username())
 }
 
 impl std::fmt::Debug for Reviews {

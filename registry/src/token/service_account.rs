@@ -1,6 +1,6 @@
 //! [`ServiceAccounts`]: verifies tokens of a cluster's ServiceAccounts.
 
-use registry_config::ServiceAccountTokens;
+use registry_config::{Audience, AudienceRefusal, ServiceAccountTokens};
 use registry_policy::ServiceAccount;
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,8 +12,6 @@ use super::verify::CLOCK_SKEW;
 
 /// About how many bytes the claims of a token take while they are remembered.
 const WEIGHT: u32 = 1024;
-/// How many audiences a token may have.
-const MAX_AUDIENCES: usize = 16;
 
 /// What a document says about tokens of ServiceAccounts, with its keys ready for use.
 #[derive(Debug)]
@@ -46,13 +44,6 @@ struct AccountClaims {
     iat: u64,
     #[serde(rename = "kubernetes.io", default)]
     bound: Bound,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,17 +93,12 @@ impl ServiceAccountIssuer {
     }
 
     fn is_for_us(&self, claims: &AccountClaims) -> Result<(), TokenError> {
-        let audiences = match &claims.aud {
-            Audience::One(audience) => std::slice::from_ref(audience),
-            Audience::Many(audiences) => audiences,
-        };
-        if audiences.len() > MAX_AUDIENCES {
-            return Err(TokenError::Malformed);
-        }
-        let is_ours = audiences.iter().any(|audience| self.audiences.contains(audience));
-        // Whoever could read such a token here could use it at the API server.
-        let is_the_clusters = audiences.contains(&claims.iss);
-        if claims.iss == self.issuer && is_ours && !is_the_clusters {
+        let checked = claims.aud.check_account(&claims.iss, &self.audiences);
+        checked.map_err(|why| match why {
+            AudienceRefusal::TooMany => TokenError::Malformed,
+            AudienceRefusal::ApiServer | AudienceRefusal::Other => TokenError::Audience,
+        })?;
+        if claims.iss == self.issuer {
             Ok(())
         } else {
             Err(TokenError::Audience)
@@ -145,10 +131,7 @@ fn shown(claims: &AccountClaims, now: u64) -> Result<ShownAccount, TokenError> {
     if claims.nbf > now + CLOCK_SKEW || claims.iat > now + CLOCK_SKEW {
         return Err(TokenError::NotYet);
     }
-    let names = claims.sub.strip_prefix("system:serviceaccount:");
-    let (namespace, name) = names
-        .and_then(|names| names.split_once(':'))
-        .ok_or(TokenError::Malformed)?;
+    let (namespace, name) = ServiceAccount::names_in(&claims.sub).ok_or(TokenError::Malformed)?;
     Ok(ShownAccount {
         account: ServiceAccount {
             namespace: namespace.to_owned(),
