@@ -16,7 +16,7 @@ use crate::arguments::{Common, Question};
 use crate::output;
 use crate::world::World;
 use ask::{Ask, actions};
-use bearer::{Bearer, Facts};
+use bearer::{Bearer, Facts, Refusal};
 use report::{Explanation, Verdict};
 
 /// Somebody, and what they ask for.
@@ -25,6 +25,8 @@ struct Situation<'a> {
     identity: Option<IdentityEntry>,
     /// What the caller's token says, where there is one.
     token: Option<Facts>,
+    /// Why the registry does not believe the caller, whatever they ask for.
+    refusal: Option<String>,
     question: &'a Question,
     at: Timestamp,
 }
@@ -33,41 +35,26 @@ impl<'a> Situation<'a> {
     /// The situation that a question describes.
     fn of(world: &'a World, question: &'a Question) -> Result<Self> {
         let at = question.at.unwrap_or_else(Timestamp::now);
-        if let Some(token) = &question.token {
-            let Bearer { identity, facts } = Bearer::read(token, &world.access)?;
-            if !identity.is_in_force(at) {
-                bail!(
-                    "`{}` may not sign in then: the identity has expired or is disabled",
-                    identity.username
-                );
+        let mut situation = Self::about(world, question, None, at);
+        if let Some(file) = &question.token {
+            match bearer::read(file, &world.access)? {
+                Ok(Bearer { identity, facts }) => {
+                    situation.identity = Some(identity);
+                    situation.token = Some(facts);
+                }
+                Err(Refusal(why)) => situation.refusal = Some(why),
             }
-            let token = Some(facts);
-            return Ok(Self {
-                token,
-                ..Self::about(world, question, Some(identity), at)
-            });
+        } else if let Some(username) = question.username.as_deref() {
+            situation.identity = Some(named(world, question, username)?);
+            let why = world.nobody.get(username);
+            situation.refusal = why.map(|why| format!("`{username}` may not sign in: {why}"));
         }
-        let Some(username) = question.username.as_deref() else {
-            return Ok(Self::about(world, question, None, at));
-        };
-        if let Some(why) = world.nobody.get(username) {
-            bail!("`{username}` may not sign in: {why}");
+        let over = situation.identity.as_ref().filter(|identity| !identity.is_in_force(at));
+        if let Some(IdentityEntry { username, .. }) = over {
+            let why = format!("`{username}` may not sign in then: the identity has expired or is disabled");
+            situation.refusal = Some(why);
         }
-        let listed = world.access.identity(username);
-        if listed.is_some_and(|identity| !identity.is_in_force(at)) {
-            bail!("`{username}` may not sign in then: the identity has expired or is disabled");
-        }
-        if listed.is_some() && !question.groups.is_empty() {
-            bail!("`{username}` is listed, and has the groups that its identity says: leave out --as-group");
-        }
-        let mut identity = listed.cloned().unwrap_or_else(|| {
-            output::complain(&format!(
-                "No identity `{username}` is listed: this is about somebody of that name whom an issuer, a proxy or a user file vouches for."
-            ));
-            IdentityEntry::guest(username)
-        });
-        identity.groups.extend(question.groups.iter().cloned());
-        Ok(Self::about(world, question, Some(identity), at))
+        Ok(situation)
     }
 
     fn about(world: &'a World, question: &'a Question, identity: Option<IdentityEntry>, at: Timestamp) -> Self {
@@ -75,6 +62,7 @@ impl<'a> Situation<'a> {
             access: &world.access,
             identity,
             token: None,
+            refusal: None,
             question,
             at,
         }
@@ -104,27 +92,50 @@ impl<'a> Situation<'a> {
     }
 
     fn name(&self) -> String {
-        self.identity.as_ref().map_or_else(
-            || "a caller who does not sign in".to_owned(),
-            |identity| format!("`{}`", identity.username),
-        )
+        match &self.identity {
+            Some(identity) => format!("`{}`", identity.username),
+            None if self.refusal.is_some() => "the bearer".to_owned(),
+            None => "a caller who does not sign in".to_owned(),
+        }
     }
 
     /// Why the registry refuses this before it looks at any policy.
     fn before_policies(&self, action: Action) -> Option<String> {
+        if self.refusal.is_some() {
+            return self.refusal.clone();
+        }
         let is_deletion = matches!(action, Action::DeleteManifest | Action::DeleteBlob);
         if is_deletion && self.access.content.deletion == Deletion::Disabled {
             return Some("deletion is disabled on this registry".to_owned());
         }
         let from = self.question.from?;
-        let open_to = &self.access.allowed_sources;
-        let is_open = open_to.is_empty() || open_to.iter().any(|network| network.contains(&from));
+        let is_open = self.access.is_open_to(Some(from));
         (!is_open).then(|| format!("the registry is not open to {from}: `allowedSourceRanges` does not have it"))
     }
 
     fn decide(&self, ask: &Ask) -> Decision {
         self.access.policies.decide(&self.caller(), &ask.request())
     }
+}
+
+/// Whoever has a username: an identity, or somebody whom no identity lists.
+fn named(world: &World, question: &Question, username: &str) -> Result<IdentityEntry> {
+    let mut identity = match world.access.identity(username) {
+        Some(_) if !question.groups.is_empty() => {
+            bail!("`{username}` is listed, and has the groups that its identity says: leave out --as-group")
+        }
+        Some(listed) => listed.clone(),
+        None => {
+            if !world.nobody.contains_key(username) {
+                output::complain(&format!(
+                    "No identity `{username}` is listed: this is about somebody of that name whom an issuer, a proxy or a user file vouches for."
+                ));
+            }
+            IdentityEntry::guest(username)
+        }
+    };
+    identity.groups.extend(question.groups.iter().cloned());
+    Ok(identity)
 }
 
 /// Everything that a question asks for.
@@ -159,18 +170,15 @@ fn note_address(access: &Access, question: &Question) {
     if question.from.is_some() {
         return;
     }
-    if !access.allowed_sources.is_empty() {
+    if !access.is_open_to(None) {
         output::complain(&format!(
             "Whoever comes from elsewhere than {} is refused; --from says where somebody comes from",
             access.content.allowed_source_ranges.join(", ")
         ));
     }
-    let asks = |entry: &&PolicyEntry| {
-        let mut conditions = entry.rules.iter().filter_map(|rule| rule.when.as_deref());
-        conditions.any(|condition| condition.contains("client_ip"))
-    };
-    let policies = access.content.policies.iter().filter(asks);
-    let names: Vec<&str> = policies.map(|entry| entry.name.as_str()).collect();
+    let policies = access.content.policies.iter();
+    let asking = policies.filter(|entry| entry.mentions("client_ip"));
+    let names: Vec<&str> = asking.map(|entry| entry.name.as_str()).collect();
     if !names.is_empty() {
         output::complain(&format!(
             "This is about somebody whose address nobody knows, at which these policies look: {}; --from gives one",
@@ -182,6 +190,10 @@ fn note_address(access: &Access, question: &Question) {
 /// Tells where an answer depends on what a question cannot say.
 fn note_tokens(situation: &Situation<'_>, asks: &[Ask]) {
     const CERTIFICATE: &str = "identity.certificate";
+    // Nothing depends on what else is known of somebody who is not believed.
+    if situation.refusal.is_some() {
+        return;
+    }
     let without_token = situation.token.is_none();
     let facts: &[&str] = if without_token {
         &["identity.oidc", "identity.service_account", CERTIFICATE]

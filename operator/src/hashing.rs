@@ -40,7 +40,7 @@ pub(crate) struct HashJob {
     /// Whether the password is hashed already, only at another cost. Such jobs run one at a time, so that nobody whose password has changed
     /// waits for them.
     pub(crate) renews: bool,
-    /// Hashes in force: one of them stays where the password verifies against it, unless it is to be renewed.
+    /// Hashes in force of which one stays where the password verifies against it; none where it is to be renewed.
     pub(crate) in_force: Vec<PasswordHash>,
 }
 
@@ -50,7 +50,7 @@ impl HashJob {
         let is_usual = self.in_force.iter().all(|hash| self.hashing.made(hash));
         if self.form == SecretForm::Hash {
             0
-        } else if is_usual || self.renews {
+        } else if is_usual {
             self.hashing.memory_kib()
         } else {
             HashCost::CAP.memory_kib
@@ -89,7 +89,7 @@ pub(crate) enum HashResult {
 pub(crate) struct Hashing {
     client: Client,
     /// The memory that is free, in KiB.
-    memory: Arc<Semaphore>,
+    memory: Semaphore,
     /// What a job takes of it at least, so that no more run than there are processors.
     least_share: u32,
     renewals: Semaphore,
@@ -108,7 +108,7 @@ impl Hashing {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             client,
-            memory: Arc::new(Semaphore::new(MEMORY_KIB as usize)),
+            memory: Semaphore::new(MEMORY_KIB as usize),
             least_share: MEMORY_KIB / u32::try_from(processors).unwrap_or(u32::MAX),
             renewals: Semaphore::new(1),
             state: Mutex::default(),
@@ -169,7 +169,7 @@ impl Hashing {
         } else {
             None
         };
-        let share = job.memory_kib().clamp(self.least_share.min(MEMORY_KIB), MEMORY_KIB);
+        let share = job.memory_kib().clamp(self.least_share, MEMORY_KIB);
         let share = self.memory.acquire_many(share).await;
         let _share = share.expect("the semaphore is never closed");
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &job.namespace);
@@ -194,8 +194,7 @@ impl Hashing {
             Ok(password) => password,
             Err(why) => return Ok(Some(HashResult::Unusable { source, why })),
         };
-        let hashing = job.hashing;
-        let in_force = if job.renews { Vec::new() } else { job.in_force.clone() };
+        let (hashing, in_force) = (job.hashing, job.in_force.clone());
         let hash = tokio::task::spawn_blocking(move || hash(&password, hashing, in_force)).await;
         Ok(Some(match hash {
             Ok(Some(hash)) => HashResult::Hashed(StoredHash { hash, source }),

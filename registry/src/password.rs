@@ -2,8 +2,8 @@
 
 mod hashers;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
@@ -21,14 +21,6 @@ use hashers::Hashers;
 const REMEMBERED: u64 = 20_000;
 /// The longest time that a refusal is made to take because another took as long.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
-/// What a password is verified against that belongs to nobody, so that an unknown user takes as long as a known one.
-/// Its own password is nobody's: the result is never used.
-static NOBODY: LazyLock<PasswordHash> = LazyLock::new(|| {
-    PasswordHash::parse(
-        "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IHNpZ25zIGlu$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A",
-    )
-    .expect("this is a hash")
-});
 
 /// Verifies passwords, as many at a time as there are cores: each needs the memory that its hash asks for.
 #[derive(Debug)]
@@ -107,13 +99,14 @@ impl Passwords {
             return Some(verified);
         }
         let (password, right, longest) = (password.clone(), self.right.clone(), self.longest.clone());
+        let nobodys = snapshot.access().nobodys_hash().clone();
         let begun = Instant::now();
         let verification = self.hashers.run(move |memory| {
             // The permit is held by the work, not by the request: a client that goes away frees no memory yet. It is
             // given back after a right password is remembered, so that whoever waits for it finds that.
             let _permit = permit;
             let begun = Instant::now();
-            let found = verify(candidates, &password, memory);
+            let found = verify(candidates, &nobodys, &password, memory);
             let taken = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
             longest.fetch_max(taken, Ordering::Relaxed);
             let found = found?;
@@ -163,11 +156,17 @@ struct Candidate {
     credential: String,
 }
 
-/// Finds the candidate whose hash the password matches. An empty password matches none, whatever hash there is.
-fn verify(candidates: Vec<Candidate>, password: &str, memory: &mut HashMemory) -> Option<Candidate> {
+/// Finds the candidate whose hash the password matches. An empty password matches none, whatever hash there is. Where there is no
+/// candidate, the work is done for `nobodys` hash, so that an unknown user takes as long as a known one.
+fn verify(
+    candidates: Vec<Candidate>,
+    nobodys: &PasswordHash,
+    password: &str,
+    memory: &mut HashMemory,
+) -> Option<Candidate> {
     let mut matches = |hash: &PasswordHash| hash.verify(password.as_bytes(), memory);
     if candidates.is_empty() {
-        matches(&NOBODY);
+        matches(nobodys);
     }
     candidates
         .into_iter()

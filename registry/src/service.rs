@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
-use ipnet::IpNet;
 use jiff::Timestamp;
 use registry_policy::Outcome;
 use tracing::Instrument;
@@ -46,12 +45,6 @@ pub struct Service {
 enum Reader {
     Identity(String),
     Anonymous(Option<IpAddr>),
-}
-
-/// Whether clients may come from an address at all. One that is not known is none of the allowed ones.
-fn is_allowed_source(allowed: &[IpNet], address: Option<IpAddr>) -> bool {
-    let is_within = |address: IpAddr| allowed.iter().any(|network| network.contains(&address));
-    allowed.is_empty() || address.is_some_and(is_within)
 }
 
 impl Service {
@@ -130,7 +123,7 @@ impl Service {
         let route = route::parse(&head.method, &head.uri)?;
         record.route(&route);
         let snapshot = snapshot.ok_or(Error::NoDocument)?;
-        if !is_allowed_source(&snapshot.access().allowed_sources, client.address) {
+        if !snapshot.access().is_open_to(client.address) {
             return Err(Error::Source(client.address));
         }
         let request = match route {

@@ -29,21 +29,34 @@ pub(super) enum Facts {
     ServiceAccount(ServiceAccount),
 }
 
-impl Bearer {
-    /// The bearer of the token in a file, which holds either the token or its claims in JSON.
-    pub(super) fn read(file: &Path, access: &Access) -> Result<Self> {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
-        let claims = claims(text.trim());
-        let claims = claims.with_context(|| format!("`{}` holds neither a token nor its claims", file.display()))?;
-        Self::of(claims, access)
-    }
+/// Why a registry refuses a token.
+pub(super) struct Refusal(pub(super) String);
 
-    fn of(claims: Map<String, Value>, access: &Access) -> Result<Self> {
+/// The bearer of the token in a file, which holds either the token or its claims in JSON.
+///
+/// # Errors
+/// Where there is no token in the file, or where nobody can tell here who its bearer is.
+pub(super) fn read(file: &Path, access: &Access) -> Result<Result<Bearer, Refusal>> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let claims = claims(text.trim());
+    let claims = claims.with_context(|| format!("`{}` holds neither a token nor its claims", file.display()))?;
+    let issuer = claims.get("iss").and_then(Value::as_str).map(str::to_owned);
+    let token_server = access.content.token_server.as_ref();
+    if token_server.is_some_and(|server| issuer.as_ref() == Some(&server.issuer)) {
+        bail!("what a token of the token server opens stands in it: nobody can tell here");
+    }
+    Ok(Bearer::of(claims, access).map_err(Refusal))
+}
+
+impl Bearer {
+    /// # Errors
+    /// Why the registry refuses the token.
+    fn of(claims: Map<String, Value>, access: &Access) -> Result<Self, String> {
         let text = |claim: &str| {
-            let text = claims.get(claim).and_then(Value::as_str);
-            text.with_context(|| format!("the token has no `{claim}`"))
+            let text = claims.get(claim).and_then(Value::as_str).map(str::to_owned);
+            text.ok_or_else(|| format!("the token has no `{claim}`"))
         };
-        let (issuer, subject) = (text("iss")?.to_owned(), text("sub")?.to_owned());
+        let (issuer, subject) = (text("iss")?, text("sub")?);
         if let Some(provider) = access.oidc_provider(&issuer) {
             let oidc = Oidc {
                 provider_name: provider.settings.name.clone(),
@@ -51,27 +64,22 @@ impl Bearer {
                 subject,
                 claims,
             };
-            let holder = access.oidc_holder(&oidc).context("the bearer is nobody here")?;
+            let holder = access.oidc_holder(&oidc);
+            let holder = holder.map_err(|why| format!("the bearer is nobody here: {why}"))?;
             return Ok(Self {
                 identity: holder.identity().clone(),
                 facts: Facts::Oidc(oidc),
             });
         }
         let Some(tokens) = access.content.service_accounts.as_ref() else {
-            bail!("the issuer `{issuer}` is not one of this registry's, and ServiceAccounts do not sign in here");
+            return Err(format!(
+                "the issuer `{issuer}` is not one of this registry's, and ServiceAccounts do not sign in here"
+            ));
         };
-        if access
-            .content
-            .token_server
-            .as_ref()
-            .is_some_and(|server| server.issuer == issuer)
-        {
-            bail!("what a token of the token server opens stands in it: nobody can tell here");
-        }
         // Objects do not say what the cluster calls itself, so any ServiceAccount's token is taken for one of this cluster's.
         let names = ServiceAccount::names_in(&subject);
         let (Some((namespace, name)), true) = (names, tokens.issuer.is_empty() || tokens.issuer == issuer) else {
-            bail!("the issuer `{issuer}` is not one of this registry's");
+            return Err(format!("the issuer `{issuer}` is not one of this registry's"));
         };
         if tokens.issuer.is_empty() {
             output::complain(&format!(
@@ -87,9 +95,9 @@ impl Bearer {
             node: bound("node"),
         };
         let Some(holder) = access.account_holder(&account) else {
-            bail!(
+            return Err(format!(
                 "ServiceAccount `{name}` of namespace `{namespace}` is nobody here: no RegistryIdentity of that namespace names it, and the Registry does not admit the namespace in `auth.serviceAccountTokens.namespaces`"
-            );
+            ));
         };
         Ok(Self {
             identity: holder.identity().clone(),
@@ -98,24 +106,22 @@ impl Bearer {
     }
 }
 
-fn check_audience(tokens: &ServiceAccountTokens, issuer: &str, claims: &Map<String, Value>) -> Result<()> {
+fn check_audience(tokens: &ServiceAccountTokens, issuer: &str, claims: &Map<String, Value>) -> Result<(), String> {
     let audience = claims.get("aud").cloned().unwrap_or_default();
     let checked = match Audience::deserialize(&audience) {
         Ok(audience) => audience.check_account(issuer, &tokens.audiences),
         Err(_) => Err(AudienceRefusal::Other),
     };
-    match checked {
-        Ok(()) => Ok(()),
-        Err(AudienceRefusal::ApiServer) => {
-            bail!(
-                "the token is for the API server as well, and is refused for that: ask for one for this registry alone"
-            )
+    checked.map_err(|why| match why {
+        AudienceRefusal::ApiServer => {
+            "the token is for the API server as well, and is refused for that: ask for one for this registry alone"
+                .to_owned()
         }
-        Err(AudienceRefusal::TooMany | AudienceRefusal::Other) => bail!(
+        AudienceRefusal::TooMany | AudienceRefusal::Other => format!(
             "the token is for {audience}, and this registry takes tokens for `{}`",
             tokens.audiences.join("`, `")
         ),
-    }
+    })
 }
 
 /// The claims in a token (RFC 7519), or what is written as such.

@@ -109,7 +109,11 @@ struct RuleReport {
 
 impl Explanation {
     pub(super) fn of(situation: &Situation<'_>, ask: &Ask) -> Self {
-        let entries = &situation.access.content.policies;
+        // No rule is about somebody whom the registry does not believe.
+        let entries = match situation.refusal {
+            Some(_) => &[],
+            None => situation.access.content.policies.as_slice(),
+        };
         let all: usize = entries.iter().map(|entry| entry.rules.len()).sum();
         let mut rules: Vec<RuleReport> = entries
             .iter()

@@ -407,10 +407,8 @@ fn hides_addresses(plan: &Plan) -> bool {
 /// Whether anything is decided by where clients come from.
 fn asks_for_addresses(plan: &Plan) -> bool {
     let content = &plan.content;
-    let rules = content.policies.iter().flat_map(|policy| &policy.rules);
-    // A condition that only has the word in a text brings a needless note at worst.
-    let mut conditions = rules.filter_map(|rule| rule.when.as_deref());
-    !content.allowed_source_ranges.is_empty() || conditions.any(|condition| condition.contains("client_ip"))
+    let mut policies = content.policies.iter();
+    !content.allowed_source_ranges.is_empty() || policies.any(|policy| policy.mentions("client_ip"))
 }
 
 fn accepted(findings: &Findings<'_>) -> Verdict {

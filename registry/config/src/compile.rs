@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::uri::PathAndQuery;
@@ -15,7 +16,7 @@ use serde::Serialize;
 
 use crate::{
     AccessContent, CertificateSubject, Challenge, ClientCertificate, ClientVerifier, IdentityEntry, OidcProvider,
-    OidcSubject, PolicyEntry, Problem, RuleEntry, TokenSettings,
+    OidcSubject, PasswordHash, PolicyEntry, Problem, RuleEntry, TokenSettings,
 };
 
 /// An access document that passed every check.
@@ -28,9 +29,10 @@ pub struct Access {
     /// The networks of proxies that are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The networks that clients may come from; none stands for all.
-    pub allowed_sources: Vec<IpNet>,
+    allowed_sources: Vec<IpNet>,
     /// The header in which trusted proxies name who has signed in.
     pub user_header: Option<HeaderName>,
+    nobodys_hash: PasswordHash,
     by_username: HashMap<String, usize>,
     by_account: HashMap<ServiceAccountName, usize>,
     by_certificate: HashMap<CertificateSubject, usize>,
@@ -109,6 +111,8 @@ impl Access {
             None
         });
         let policies = compile_policies(&content.policies, &mut problems);
+        let hashes = content.identities.iter().flat_map(|identity| &identity.passwords);
+        let nobodys_hash = PasswordHash::of_nobody_among(hashes.map(|entry| &entry.hash));
         if problems.is_empty() {
             Ok(Self {
                 content,
@@ -116,6 +120,7 @@ impl Access {
                 trusted_proxies,
                 allowed_sources,
                 user_header,
+                nobodys_hash,
                 by_username,
                 by_account,
                 by_certificate,
@@ -126,6 +131,17 @@ impl Access {
         } else {
             Err(problems)
         }
+    }
+
+    /// Whether clients may come from an address at all. One that is not known is none of the allowed ones.
+    pub fn is_open_to(&self, address: Option<IpAddr>) -> bool {
+        let is_within = |address: IpAddr| self.allowed_sources.iter().any(|network| network.contains(&address));
+        self.allowed_sources.is_empty() || address.is_some_and(is_within)
+    }
+
+    /// What the password of somebody unknown is compared with, so that it takes as long as for a known one.
+    pub fn nobodys_hash(&self) -> &PasswordHash {
+        &self.nobodys_hash
     }
 
     /// The identity that names a ServiceAccount.
@@ -401,6 +417,13 @@ pub fn broad_denies(content: &AccessContent) -> Vec<Problem> {
 }
 
 impl PolicyEntry {
+    /// Whether a condition has a word in it, such as the name of a fact: the policy may look at that. It does not where the word only
+    /// stands in a text.
+    pub fn mentions(&self, word: &str) -> bool {
+        let mut conditions = self.rules.iter().filter_map(|rule| rule.when.as_deref());
+        conditions.any(|condition| condition.contains(word))
+    }
+
     /// Checks and compiles this policy alone.
     ///
     /// # Errors

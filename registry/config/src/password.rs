@@ -1,6 +1,7 @@
 //! [`PasswordHash`]: a password hash whose cost the registry is willing to pay.
 
 mod hashing;
+mod nobody;
 mod verify;
 
 use std::fmt;

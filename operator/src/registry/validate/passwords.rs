@@ -276,7 +276,7 @@ impl Lookup<'_> {
             form: version.form,
             hashing: self.hashing.unwrap_or_default(),
             renews,
-            in_force: in_force(self.kept),
+            in_force: if renews { Vec::new() } else { in_force(self.kept) },
         };
         let mut all = known.into_iter().chain(computed);
         let wanted = all.clone().find(|stored| self.costs_what_it_should(stored));

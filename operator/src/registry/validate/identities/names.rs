@@ -27,9 +27,9 @@ impl Names {
     pub(super) fn of(claimants: &[Claimant<'_>], snapshot: &Snapshot, state: &State) -> Self {
         Self {
             usernames: usernames(claimants, state, &users::names(snapshot, state)),
-            accounts: first_to_name(claimants, snapshot, service_accounts, |entry| &entry.service_accounts),
-            subjects: first_to_name(claimants, snapshot, oidc_subjects, |entry| &entry.oidc_subjects),
-            certificates: first_to_name(claimants, snapshot, certificate_subjects, |entry| {
+            accounts: listed(claimants, snapshot, service_accounts, |entry| &entry.service_accounts),
+            subjects: listed(claimants, snapshot, oidc_subjects, |entry| &entry.oidc_subjects),
+            certificates: listed(claimants, snapshot, certificate_subjects, |entry| {
                 &entry.certificate_subjects
             }),
         }
@@ -94,33 +94,19 @@ impl Names {
     }
 }
 
-/// Which identity has each username: those of the Registry's own namespace before all others; among these the one already in force,
-/// else the oldest, else the lower UID. A disabled identity keeps its name, so that nobody else can sign in under it. The user file is of
-/// the Registry's own namespace, too: nobody else takes a name that stands there.
+/// Which identity has each username; the state remembers who had it. A disabled identity keeps its name, so that nobody else can sign in
+/// under it. The user file is of the Registry's own namespace, too: nobody else takes a name that stands there.
 fn usernames(claimants: &[Claimant<'_>], state: &State, users: &HashSet<&str>) -> HashMap<String, String> {
-    let of = |is_home: bool| {
-        let mut holders: HashMap<String, String> = HashMap::new();
-        // Oldest first, and so the first to ask holds the name, unless the state knows another claimant that still asks.
-        let asking = claimants
-            .iter()
-            .filter(|claimant| claimant.is_admitted() && claimant.is_home() == is_home)
-            .filter(|claimant| is_home || !users.contains(claimant.username.as_str()));
-        for Claimant { username, uid, .. } in asking {
-            let in_force = state.usernames.get(username) == Some(uid);
-            if in_force || !holders.contains_key(username) {
-                holders.insert(username.clone(), uid.clone());
-            }
-        }
-        holders
+    let names = |claimant: &Claimant<'_>| {
+        let is_taken = !claimant.is_home() && users.contains(claimant.username.as_str());
+        let may_have_it = claimant.is_admitted() && !is_taken;
+        may_have_it.then(|| claimant.username.clone()).into_iter().collect()
     };
-    let mut holders = of(false);
-    holders.extend(of(true));
-    holders
+    holders(claimants, names, |name| state.usernames.get(name).map(String::as_str))
 }
 
-/// Which identity, by UID, each name stands for: those of the Registry's own namespace before all others; among these the one that has it in
-/// the document in force, else the oldest that names it.
-fn first_to_name<N: Eq + Hash>(
+/// Which identity, by UID, each of some other names stands for; the document in force says who had it.
+fn listed<N: Eq + Hash>(
     claimants: &[Claimant<'_>],
     snapshot: &Snapshot,
     names: impl Fn(&Claimant<'_>) -> Vec<N>,
@@ -133,13 +119,22 @@ fn first_to_name<N: Eq + Hash>(
             listed.extend(in_force(entry).iter().map(|name| (name, uid)));
         }
     }
+    holders(claimants, names, |name| listed.get(name).copied())
+}
+
+/// Which identity, by UID, each name stands for: those of the Registry's own namespace before all others; among these the one that had it,
+/// else the oldest that asks for it, else the one with the lower UID.
+fn holders<'a, N: Eq + Hash>(
+    claimants: &[Claimant<'_>],
+    names: impl Fn(&Claimant<'_>) -> Vec<N>,
+    had: impl Fn(&N) -> Option<&'a str>,
+) -> HashMap<N, String> {
     let of = |is_home: bool| {
         let mut holders: HashMap<N, String> = HashMap::new();
-        // Oldest first, and so the first to name it has it, unless the document in force knows another who still does.
+        // They come in that order, and so the first to ask has it, unless another had it who still asks.
         for claimant in claimants.iter().filter(|claimant| claimant.is_home() == is_home) {
             for name in names(claimant) {
-                let is_listed = listed.get(&name).copied() == Some(claimant.uid.as_str());
-                if is_listed || !holders.contains_key(&name) {
+                if had(&name) == Some(claimant.uid.as_str()) || !holders.contains_key(&name) {
                     holders.insert(name, claimant.uid.clone());
                 }
             }
