@@ -42,7 +42,8 @@ use crate::reference::{OidcSubject, RegistryReference, TargetReference};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.effect == 'Allow' || self.rules.all(r, !has(r.role))").message("a Deny names `actions`, not a `role`: for example `actions: [put-manifest]`"),
+    validation = Rule::new("self.effect == 'Allow' || self.rules.all(r, !has(r.role))").message("a Deny names `actions`, not a `role`: `actions: [put-manifest]`, or `actions: [\"*\"]` for all"),
+    validation = Rule::new("self.effect == 'Deny' || self.rules.all(r, !has(r.actions) || !('*' in r.actions))").message("an Allow names what it allows, and `*` is for a Deny: for example `role: maintain`"),
     validation = Rule::new("!has(self.notBefore) || !has(self.notAfter) || self.notBefore < self.notAfter").message("notAfter must be later than notBefore, or the policy would never be in force"),
     validation = Rule::new("self.targetRefs.all(a, self.targetRefs.exists_one(b, a == b))").message("each Registry is named once in targetRefs")
 )]
@@ -165,7 +166,7 @@ pub struct PolicyRule {
     /// A named set of actions, for Allow only: pull, push (and pull), maintain (and delete), admin (everything).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// The actions themselves.
+    /// The actions themselves; in a Deny `*` stands for every one on a repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub actions: Option<Vec<Action>>,
@@ -212,9 +213,11 @@ pub enum Role {
 #[serde(rename_all = "kebab-case")]
 #[expect(
     missing_docs,
-    reason = "the names are those of the requests in the OCI distribution specification"
+    reason = "`*` is every action on a repository; the names are those of the requests in the OCI distribution specification"
 )]
 pub enum Action {
+    #[serde(rename = "*")]
+    Any,
     ListCatalog,
     ListTags,
     GetBlob,

@@ -70,6 +70,13 @@ async fn a_broken_policy_says_what_is_wrong_and_where_and_the_rest_goes_on() -> 
             says(&accepted, words)?;
             says(&accepted, &["does nothing until it is corrected"])?;
         }
+        // An Allow that would grow with an upgrade does not get that far.
+        let mut everything = when("everything", "Allow", "true");
+        everything["spec"]["rules"][0]["role"] = Value::Null;
+        everything["spec"]["rules"][0]["actions"] = json!(["*"]);
+        let refused = cluster.apply([everything]).await.err();
+        let refused = refused.map_or_else(String::new, |why| format!("{why:#}"));
+        assert!(refused.contains("`*` is for a Deny"), "{refused}");
         // Everything else keeps working: the registry, its identity, its policy, and what is made now.
         assert_eq!(target.push_status(&alice, "zone/app").await?, 202);
         cluster

@@ -3,13 +3,13 @@
 //! Stand-alone it is one YAML file with the content inside. In a cluster the index and the packed content are two keys
 //! of a Secret, or the content is in shards (see [`crate::pack`]).
 
-use registry_policy::{Action, Attributes, Effect, Mode, Role, ServiceAccountName, Subject};
+use registry_policy::{ActionSet, Attributes, Effect, Mode, Role, ServiceAccountName, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError, MAX_REVISION};
 use crate::{
     CertificateSubject, Challenge, ClientCertificates, Cors, DurationText, OidcIssuer, OidcSubject, PasswordHash,
-    Problem, ServiceAccountTokens, Shards, SizeText, TokenServer,
+    Problem, RuleAction, ServiceAccountTokens, Shards, SizeText, TokenServer,
 };
 
 /// The access document, `kind: AccessIndex`: which revision of the content is in force, and the content itself where it
@@ -405,9 +405,9 @@ pub struct RuleEntry {
     /// A named set of actions, for Allow only. Exactly one of `role` and `actions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// The actions. Exactly one of `role` and `actions`.
+    /// The actions; in a Deny `*` stands for every one on a repository. Exactly one of `role` and `actions`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub actions: Vec<Action>,
+    pub actions: Vec<RuleAction>,
     /// Tags and digests that it is about, with `*` for any characters, for the actions that name a manifest: an Allow needs all
     /// of a request's to match, a Deny one. Default all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -418,4 +418,12 @@ pub struct RuleEntry {
     /// Shown to a client that this rule refuses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+impl RuleEntry {
+    /// What the rule is about: the actions of its role, or those that it lists.
+    pub fn actions(&self) -> ActionSet {
+        let listed = self.actions.iter().map(|listed| listed.actions());
+        listed.fold(self.role.map_or(ActionSet::EMPTY, Role::actions), ActionSet::union)
+    }
 }

@@ -10,13 +10,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, Uri, header};
 use ipnet::IpNet;
 use registry_policy::{
-    Absence, Action, ActionSet, Effect, Expression, Policy, PolicySet, Rule, ServiceAccountName, Window, parse_network,
+    Absence, ActionSet, Effect, Expression, Policy, PolicySet, Rule, ServiceAccountName, Window, parse_network,
 };
 use serde::Serialize;
 
 use crate::{
     AccessContent, CertificateSubject, Challenge, ClientCertificate, ClientVerifier, IdentityEntry, OidcProvider,
-    OidcSubject, PasswordHash, PolicyEntry, Problem, RuleEntry, TokenSettings,
+    OidcSubject, PasswordHash, PolicyEntry, Problem, RuleAction, RuleEntry, TokenSettings,
 };
 
 /// An access document that passed every check.
@@ -513,14 +513,18 @@ fn parse_patterns<P: FromStr<Err: Display>>(texts: &[String], path: &str, proble
 }
 
 fn compile_actions(effect: Effect, rule: &RuleEntry) -> Result<ActionSet, &'static str> {
-    let actions: &[Action] = &rule.actions;
-    match (rule.role, actions, effect) {
-        (Some(_), [], Effect::Deny) => {
-            Err("a Deny names `actions`, not a `role`: write for example `actions: [put-manifest]`")
+    if rule.role.is_some() != rule.actions.is_empty() {
+        return Err("give exactly one of `role` and `actions`, such as `role: pull`");
+    }
+    match effect {
+        Effect::Deny if rule.role.is_some() => {
+            Err("a Deny names `actions`, not a `role`: write `actions: [put-manifest]`, or `actions: [\"*\"]` for all")
         }
-        (Some(named), [], Effect::Allow) => Ok(named.actions()),
-        (None, [_, ..], _) => Ok(actions.iter().copied().collect()),
-        (Some(_), [_, ..], _) | (None, [], _) => Err("give exactly one of `role` and `actions`, such as `role: pull`"),
+        // What an Allow says may not grow with an upgrade.
+        Effect::Allow if rule.actions.contains(&RuleAction::Any) => {
+            Err("an Allow names what it allows, and `*` is for a Deny: write for example `role: maintain`")
+        }
+        Effect::Allow | Effect::Deny => Ok(rule.actions()),
     }
 }
 

@@ -22,6 +22,7 @@ mod oidc;
 mod password;
 mod position;
 mod problem;
+mod rule_action;
 mod server;
 mod service_accounts;
 mod shards;
@@ -50,6 +51,7 @@ pub use oidc::{OidcIssuer, OidcProvider, OidcRefusal, OidcSubject, RequiredClaim
 pub use password::{HashCost, HashMemory, InvalidPasswordHash, InvalidPasswordHashing, PasswordHash, PasswordHashing};
 pub use position::describe_problems;
 pub use problem::Problem;
+pub use rule_action::RuleAction;
 pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads};
 pub use service_accounts::ServiceAccountTokens;
 pub use shards::{Layout, MAX_PACKED_BYTES, MAX_SHARD_BYTES, MAX_SHARDS, SHARD_KEY, Shards, Slot, digest};

@@ -15,6 +15,9 @@ impl ActionSet {
     /// The set of every action.
     pub const ALL: Self = Self::of(&Action::ALL);
 
+    /// The set of every action on a repository; the catalog is of none.
+    pub const ON_REPOSITORIES: Self = Self(Self::ALL.0 & !Self::bit(Action::ListCatalog));
+
     /// The set of the given actions.
     pub const fn of(actions: &[Action]) -> Self {
         let mut bits = 0;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crds::{AccessPolicy, Action, AnySubject, Effect, Mode, PolicyRule, Role, Subject, reasons};
 use kube::ResourceExt;
-use registry_config::{PolicyEntry, Problem, RuleEntry};
+use registry_config::{PolicyEntry, Problem, RuleAction, RuleEntry};
 use registry_policy::Expression;
 
 use crate::outcome::Verdict;
@@ -308,9 +308,10 @@ const fn role(role: Role) -> registry_policy::Role {
     }
 }
 
-const fn action(action: Action) -> registry_policy::Action {
+const fn action(action: Action) -> RuleAction {
     use registry_policy::Action as A;
-    match action {
+    RuleAction::Named(match action {
+        Action::Any => return RuleAction::Any,
         Action::ListCatalog => A::ListCatalog,
         Action::ListTags => A::ListTags,
         Action::GetBlob => A::GetBlob,
@@ -325,5 +326,5 @@ const fn action(action: Action) -> registry_policy::Action {
         Action::UpdateUpload => A::UpdateUpload,
         Action::CompleteUpload => A::CompleteUpload,
         Action::CancelUpload => A::CancelUpload,
-    }
+    })
 }

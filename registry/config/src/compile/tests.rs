@@ -1,5 +1,7 @@
 //! What a whole document is refused for, and that everything wrong in it is told at once.
 
+use registry_policy::{Action, Caller, Request};
+
 use crate::{Access, AccessIndex};
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
@@ -26,7 +28,7 @@ fn takes_a_document_written_by_hand_with_its_defaults() {
 #[test]
 fn tells_every_problem_with_its_path() {
     let problems = compile(
-        "  token: {lifetime: 10s}\n  identities: [{username: a}, {username: a}, {username: token}]\n  policies:\n  - name: p\n    effect: Deny\n    subjects: []\n    rules:\n    - {name: r, repositories: [\"a**\"], role: pull}\n    - {name: s, repositories: [\"a\"], actions: [get-blob], when: \"identity.usrname == 'x'\"}\n  - {name: p, effect: Allow, subjects: [{any: Everyone}], rules: []}\n",
+        "  token: {lifetime: 10s}\n  identities: [{username: a}, {username: a}, {username: token}]\n  policies:\n  - name: p\n    effect: Deny\n    subjects: []\n    rules:\n    - {name: r, repositories: [\"a**\"], role: pull}\n    - {name: s, repositories: [\"a\"], actions: [get-blob], when: \"identity.usrname == 'x'\"}\n  - {name: p, effect: Allow, subjects: [{any: Everyone}], rules: []}\n  - {name: q, effect: Allow, subjects: [{any: Everyone}], rules: [{name: r, repositories: [\"a\"], actions: [get-blob, \"*\"]}]}\n",
     )
     .unwrap_err()
     .join("\n");
@@ -40,6 +42,7 @@ fn tells_every_problem_with_its_path() {
         "policies[0].rules[1].when: line 1, column ",
         "policies[1].name: ",
         "policies[1].rules: ",
+        "policies[2].rules[0]: an Allow names what it allows",
     ] {
         assert!(problems.contains(path), "`{path}` is missing in:\n{problems}");
     }
@@ -65,4 +68,26 @@ fn refuses_unknown_fields_and_actions_with_their_line() {
             "a refused hash is never repeated: {problems}"
         );
     }
+}
+
+#[test]
+fn a_deny_of_everything_is_about_every_action_on_its_repositories() {
+    let access = compile(
+        "  policies:\n  - name: open\n    effect: Allow\n    subjects: [{any: Everyone}]\n    rules: [{name: all, repositories: [\"**\"], role: admin}]\n  - name: shut\n    effect: Deny\n    subjects: [{any: Everyone}]\n    rules: [{name: all, repositories: [\"**\"], actions: [\"*\"], when: \"request.repository.startsWith('a/') && request.repository != 'a/open'\"}]\n",
+    )
+    .unwrap();
+    for action in Action::ALL {
+        for (repository, want) in [("a/b", false), ("a/open", true), ("b", true)] {
+            let request = Request {
+                repository: (action != Action::ListCatalog).then_some(repository),
+                ..Request::bare(action, action.methods()[0])
+            };
+            let found = access.policies.decide(&Caller::default(), &request).is_allowed();
+            // The catalog is of no repository, so it stays open.
+            assert_eq!(found, want || action == Action::ListCatalog, "{action} {repository}");
+        }
+    }
+    // It is written as it was read.
+    let written = serde_json::to_value(&access.content.policies[1].rules[0].actions).unwrap();
+    assert_eq!(written, serde_json::json!(["*"]));
 }

@@ -1,8 +1,8 @@
 //! What a policy of another namespace may do at most.
 
 use crds::{Effect, PolicyAdmission};
-use registry_config::{PolicyEntry, RuleEntry};
-use registry_policy::{Action, ActionSet, AnySubject, RepositoryPattern, Subject};
+use registry_config::{PolicyEntry, RuleAction, RuleEntry};
+use registry_policy::{ActionSet, AnySubject, RepositoryPattern, Subject};
 
 use super::{action, role};
 
@@ -23,13 +23,20 @@ impl<'a> Bounds<'a> {
     pub(super) fn of(entry: &'a PolicyAdmission) -> Self {
         let actions: ActionSet = match (entry.role, &entry.actions) {
             (Some(named), None) => role(named).actions(),
-            (None, Some(actions)) => actions.iter().copied().map(action).collect(),
+            (None, Some(actions)) => actions
+                .iter()
+                // That bounds nothing; the schema does not take it.
+                .filter(|listed| **listed != crds::Action::Any)
+                .map(|listed| action(*listed).actions())
+                .fold(ActionSet::EMPTY, ActionSet::union),
             // The schema sees to it that exactly one is given.
             _ => ActionSet::EMPTY,
         };
         // The catalog is of no repository, so it is outside of any prefix.
-        let actions = actions.iter().filter(|action| *action != Action::ListCatalog).collect();
-        Self { entry, actions }
+        Self {
+            entry,
+            actions: actions.intersection(ActionSet::ON_REPOSITORIES),
+        }
     }
 
     /// What is left of `policy`.
@@ -79,11 +86,8 @@ impl<'a> Bounds<'a> {
     }
 
     fn clip_rule(&self, rule: &RuleEntry) -> Option<RuleEntry> {
-        let wanted: ActionSet = match rule.role {
-            Some(named) => named.actions(),
-            None => rule.actions.iter().copied().collect(),
-        };
-        let actions: Vec<Action> = wanted.iter().filter(|action| self.actions.contains(*action)).collect();
+        let wanted = rule.actions();
+        let actions = wanted.intersection(self.actions);
         let patterns = rule.repositories.iter();
         let patterns = patterns.filter_map(|pattern| pattern.parse::<RepositoryPattern>().ok());
         let mut repositories: Vec<String> = patterns
@@ -98,13 +102,17 @@ impl<'a> Bounds<'a> {
         if actions.is_empty() || repositories.is_empty() {
             return None;
         }
-        let is_whole = actions.len() == wanted.iter().count();
+        let is_whole = actions == wanted;
         let mut as_written = rule.repositories.clone();
         as_written.sort();
         as_written.dedup();
         Some(RuleEntry {
             role: rule.role.filter(|_| is_whole),
-            actions: if is_whole { rule.actions.clone() } else { actions },
+            actions: if is_whole {
+                rule.actions.clone()
+            } else {
+                actions.iter().map(RuleAction::Named).collect()
+            },
             // A rule that is within its bounds stays as it is written.
             repositories: if repositories == as_written {
                 rule.repositories.clone()

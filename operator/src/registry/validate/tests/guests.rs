@@ -454,33 +454,35 @@ fn a_guests_policy_acts_within_its_prefixes_and_actions_and_nowhere_else() {
     }
     // A Deny of everything denies nothing of others, the catalog included.
     let everything: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
-    let deny = about(
-        "Deny",
-        json!({ "name": "all", "repositories": ["**"], "actions": everything }),
-    );
-    let open = about(
-        "Allow",
-        json!({ "name": "all", "repositories": ["**"], "role": "admin" }),
-    );
-    let snapshot = admitting(&spec)
-        .with_policy("open", &open)
-        .with_policy("spite", &deny)
-        .policy_of("tenant");
-    let plan = validate(&snapshot, &settings());
-    for (action, repository, want) in [
-        (Action::GetManifest, "team/app", true),
-        (Action::GetManifest, "tenant/app", false),
-        (Action::DeleteManifest, "tenant/app", true),
-    ] {
-        assert_eq!(allows(&plan, action, repository), want, "{action} {repository}");
+    for everything in [everything, vec!["*"]] {
+        let deny = about(
+            "Deny",
+            json!({ "name": "all", "repositories": ["**"], "actions": everything }),
+        );
+        let open = about(
+            "Allow",
+            json!({ "name": "all", "repositories": ["**"], "role": "admin" }),
+        );
+        let snapshot = admitting(&spec)
+            .with_policy("open", &open)
+            .with_policy("spite", &deny)
+            .policy_of("tenant");
+        let plan = validate(&snapshot, &settings());
+        for (action, repository, want) in [
+            (Action::GetManifest, "team/app", true),
+            (Action::GetManifest, "tenant/app", false),
+            (Action::DeleteManifest, "tenant/app", true),
+        ] {
+            assert_eq!(allows(&plan, action, repository), want, "{action} {repository}");
+        }
+        assert!(plan.content.policies.iter().all(|entry| {
+            entry.name == "open"
+                || entry
+                    .rules
+                    .iter()
+                    .all(|rule| !rule.actions().contains(Action::ListCatalog))
+        }));
     }
-    assert!(plan.content.policies.iter().all(|entry| {
-        entry.name == "open"
-            || entry
-                .rules
-                .iter()
-                .all(|rule| !rule.actions.contains(&Action::ListCatalog))
-    }));
 }
 
 #[test]
