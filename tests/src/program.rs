@@ -51,13 +51,13 @@ impl Person {
         Ok(self.command("docker", arguments))
     }
 
-    /// A command of the client of the Docker Engine of now.
+    /// A command of the client of the current Docker Engine.
     ///
     /// # Errors
     /// Where there is no engine to be its client.
     pub fn current_docker(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = self.command(environment::required("WHARFINGER_DOCKER")?, arguments);
-        command.env("DOCKER_HOST", environment::required("WHARFINGER_DOCKER_HOST")?);
+        let mut command = self.command(environment::required("WHARFINGER_CURRENT_DOCKER")?, arguments);
+        command.env("DOCKER_HOST", environment::required("WHARFINGER_CURRENT_DOCKER_HOST")?);
         Ok(command)
     }
 

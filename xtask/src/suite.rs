@@ -248,11 +248,11 @@ impl Suite {
                 let node = self.node.as_ref().context("there is no test cluster")?;
                 let regctl = install_regctl(&self.progress)?;
                 let token_server = install_token_server(&self.progress)?;
-                let docker = node.current_docker(&self.progress)?;
+                let current_docker = node.current_docker(&self.progress)?;
                 let clients = tests::Clients {
                     regctl: &regctl,
                     token_server: &token_server,
-                    docker: &docker,
+                    current_docker: &current_docker,
                     plugin: build::find(&self.programs, "kubectl-wharfinger")?,
                 };
                 return tests::end_to_end(

@@ -30,7 +30,7 @@ pub enum Component {
     Provisioner,
     /// Debian's Docker Engine; started only by [`crate::Node::docker`].
     Docker,
-    /// The Docker Engine of now; started only by [`crate::Node::current_docker`].
+    /// The current Docker Engine; started only by [`crate::Node::current_docker`].
     CurrentDocker,
 }
 
@@ -73,7 +73,7 @@ impl Component {
             Self::Proxy => "kube-proxy",
             Self::Provisioner => "provisioner",
             Self::Docker => "dockerd",
-            Self::CurrentDocker => "dockerd-current",
+            Self::CurrentDocker => "current-docker",
         }
     }
 

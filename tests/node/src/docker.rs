@@ -1,4 +1,4 @@
-//! The Docker Engines of a node, Debian's and the one of now, each with its own data and socket, in the node's namespace and on its
+//! The Docker Engines of a node, Debian's and the current one, each with its own data and socket, in the node's namespace and on its
 //! containerd.
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::Progress;
 use crate::component::Component;
 use crate::node::Node;
-use crate::tools::neighbours::install_docker;
+use crate::tools::neighbours::install_current_docker;
 
 /// An engine that runs, and the client that was made for it.
 #[derive(Debug, Clone)]
@@ -32,10 +32,10 @@ impl Node {
         Ok(self.docker_host())
     }
 
-    /// Builds the Docker Engine of now and its client where the cache has no build of the same sources, and starts the engine unless it
+    /// Builds the current Docker Engine and its client where the cache has no build of the same sources, and starts the engine unless it
     /// runs. Everything else is as with [`Self::docker`].
     pub fn current_docker(&self, progress: &Progress) -> Result<Engine> {
-        let client = install_docker(progress)?.join("docker");
+        let client = install_current_docker(progress)?.join("docker");
         self.start(Component::CurrentDocker)?;
         let host = format!("unix://{}", self.layout().current_docker_socket().display());
         Ok(Engine { host, client })

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::component::Component;
 use crate::images::PAUSE_IMAGE;
 use crate::layout::{DNS_SERVICE_ADDRESS, Layout, NODE_ADDRESS, POD_RANGE, STORAGE_CLASS};
 
@@ -19,13 +20,14 @@ pub(crate) fn create(layout: &Layout) -> Result<()> {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     }
     fs::write(layout.config("containerd.toml"), containerd(layout))?;
+    let current_docker = format!("{}.json", Component::CurrentDocker.program());
     for (file, value) in [
         ("cni/10-wharf.conflist", cni(layout)),
         ("kubelet.json", kubelet(layout)),
         ("kube-proxy.json", kube_proxy(layout)),
         ("audit.json", audit()),
         ("docker.json", docker(layout)),
-        ("dockerd-current.json", json!({})),
+        (&current_docker, json!({})),
         ("objects.json", objects()),
     ] {
         fs::write(layout.config(file), serde_json::to_vec_pretty(&value)?)?;

@@ -115,7 +115,7 @@ impl Layout {
     }
 
     pub(crate) fn current_docker_socket(&self) -> PathBuf {
-        self.in_run("docker-now.sock")
+        self.in_run("current-docker.sock")
     }
 
     pub(crate) fn pki(&self, file: &str) -> PathBuf {

@@ -15,7 +15,7 @@ use crate::component::Component;
 use crate::layout::{API_SERVER_PORT, ETCD_PORT, Layout};
 use crate::process::{self, Signal};
 use crate::state::{Lock, State, boot};
-use crate::tools::neighbours::install_docker;
+use crate::tools::neighbours::install_current_docker;
 use crate::tools::run;
 use crate::{Progress, Tools, cgroups, disk, docker, files, network, pki};
 
@@ -201,7 +201,7 @@ impl Node {
         }
         let program = match component {
             Component::Docker => component.program().into(),
-            Component::CurrentDocker => install_docker(&Progress::quiet())?.join("dockerd"),
+            Component::CurrentDocker => install_current_docker(&Progress::quiet())?.join("dockerd"),
             _ => self.tools.path(component.program()),
         };
         let mut command = self.command(program);

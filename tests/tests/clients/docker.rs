@@ -1,4 +1,4 @@
-//! The Docker Engine and its client: Debian's 20.10, and that of now, which keeps images in containerd.
+//! The Docker Engine and its client: Debian's 20.10, and the current one, which keeps images in containerd.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ async fn docker_signs_in_pushes_and_pulls() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_current_docker_signs_in_pushes_and_pulls() -> Result<()> {
-    sign_in_push_and_pull("docker-now", Person::current_docker).await
+    sign_in_push_and_pull("current-docker", Person::current_docker).await
 }
 
 async fn sign_in_push_and_pull(namespace: &str, docker: Docker) -> Result<()> {
@@ -122,7 +122,7 @@ async fn docker_keeps_a_refresh_token_instead_of_the_password() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_current_docker_keeps_a_refresh_token_instead_of_the_password() -> Result<()> {
-    keep_a_refresh_token("refresh-now", Person::current_docker).await
+    keep_a_refresh_token("current-refresh", Person::current_docker).await
 }
 
 async fn keep_a_refresh_token(namespace: &str, docker: Docker) -> Result<()> {

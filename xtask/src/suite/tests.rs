@@ -126,8 +126,8 @@ pub(crate) struct Clients<'a> {
     pub(crate) regctl: &'a Path,
     /// The token server of CNCF Distribution.
     pub(crate) token_server: &'a Path,
-    /// The Docker Engine of now; Debian's is where every command of the node finds it.
-    pub(crate) docker: &'a Engine,
+    /// The current Docker Engine; Debian's is where every command of the node finds it.
+    pub(crate) current_docker: &'a Engine,
     /// The plugin of `kubectl`.
     pub(crate) plugin: &'a Path,
 }
@@ -169,8 +169,8 @@ pub(crate) fn end_to_end(
         command.env("CARGO_MANIFEST_DIR", &program.folder);
         command.env("WHARFINGER_PLUGIN", clients.plugin);
         command.env("WHARFINGER_REGCTL", clients.regctl);
-        command.env("WHARFINGER_DOCKER", &clients.docker.client);
-        command.env("WHARFINGER_DOCKER_HOST", &clients.docker.host);
+        command.env("WHARFINGER_CURRENT_DOCKER", &clients.current_docker.client);
+        command.env("WHARFINGER_CURRENT_DOCKER_HOST", &clients.current_docker.host);
         command.env("WHARFINGER_TOKEN_SERVER", clients.token_server);
         let left = deadline.saturating_duration_since(Instant::now());
         binary(program, &mut command, left, &mut sum, &mut failed)?;

@@ -105,9 +105,9 @@ pub fn install_regctl(progress: &Progress) -> Result<PathBuf> {
     Ok(built(REGCTL, progress)?.join("regctl"))
 }
 
-/// Builds the Docker Engine of now and its client where the cache has no build of the same sources, and returns the folder of `dockerd`
+/// Builds the current Docker Engine and its client where the cache has no build of the same sources, and returns the folder of `dockerd`
 /// and `docker`.
-pub(crate) fn install_docker(progress: &Progress) -> Result<PathBuf> {
+pub(crate) fn install_current_docker(progress: &Progress) -> Result<PathBuf> {
     built(MOBY, progress)
 }
 
