@@ -67,6 +67,16 @@ pub fn in_groups(mut identity: Value, groups: &[&str]) -> Value {
     identity
 }
 
+/// The same identity without a password, known instead by what `field` lists: ServiceAccounts, or subjects of certificates or issuers.
+#[must_use]
+pub fn known_by(mut identity: Value, field: &str, entries: Value) -> Value {
+    if let Some(spec) = identity["spec"].as_object_mut() {
+        spec.remove("password");
+    }
+    identity["spec"][field] = entries;
+    identity
+}
+
 /// An identity of `main` whose password the operator makes.
 pub fn generated(name: &str) -> Value {
     let mut identity = identity(name);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use e2e::cluster::{PATIENCE, text};
 use e2e::http::Credentials;
 use e2e::image::Image;
-use e2e::objects::{allow, identity, on_node_port, registry};
+use e2e::objects::{allow, identity, known_by, on_node_port, registry};
 use e2e::program::{Person, fail, succeed};
 use e2e::{Cluster, registry as registries, undo_after, wait_for, with_namespace};
 use k8s_openapi::api::core::v1::Service;
@@ -80,11 +80,9 @@ async fn sign_in(cluster: &Cluster) -> Result<()> {
             "authoritiesSecretRef": { "name": "issuer-ca" },
         }],
     });
-    let mut releaser = identity("releaser");
-    let spec = releaser["spec"].as_object_mut().context("there is a spec")?;
-    spec.remove("password");
     let subject = format!("system:serviceaccount:{namespace}:release");
-    spec.insert("oidcSubjects".into(), json!([{ "issuer": issuer, "subject": subject }]));
+    let subjects = json!([{ "issuer": issuer, "subject": subject }]);
+    let releaser = known_by(identity("releaser"), "oidcSubjects", subjects);
     let account = |name: &str| json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
     let mut by_claim = allow(
         "build",

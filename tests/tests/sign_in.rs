@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use e2e::cluster::{PATIENCE, text};
 use e2e::http::Credentials;
 use e2e::image::Image;
-use e2e::objects::{allow, authenticated, identity, on_node_port, registry};
+use e2e::objects::{allow, authenticated, identity, in_groups, known_by, on_node_port, registry};
 use e2e::program::{Person, fail, succeed};
 use e2e::{Cluster, environment, registry as registries, undo_after, wait_for, with_namespace};
 use serde_json::{Value, json};
@@ -207,10 +207,7 @@ async fn build_image(reference: &str, image: &Image) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn crane_in_a_pod_pushes_with_nothing_configured_but_a_token() -> Result<()> {
     with_namespace("within", async |cluster| {
-        let mut builder = identity("builder");
-        let spec = builder["spec"].as_object_mut().context("there is a spec")?;
-        spec.remove("password");
-        spec.insert("serviceAccounts".into(), json!([{ "name": "builder" }]));
+        let builder = known_by(identity("builder"), "serviceAccounts", json!([{ "name": "builder" }]));
         let policy = allow("ci", json!({ "identity": "builder" }), "push", &["ci/**"]);
         let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "builder" } });
         cluster.apply([registry("main"), builder, policy, account]).await?;
@@ -249,11 +246,10 @@ async fn crane_in_a_pod_pushes_with_nothing_configured_but_a_token() -> Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_pushes_with_its_projected_token_and_nothing_else() -> Result<()> {
     with_namespace("accounts", async |cluster| {
-        let mut builder = identity("builder");
-        let spec = builder["spec"].as_object_mut().context("there is a spec")?;
-        spec.remove("password");
-        spec.insert("serviceAccounts".into(), json!([{ "name": "builder" }]));
-        spec.insert("groups".into(), json!(["ci"]));
+        let builder = in_groups(
+            known_by(identity("builder"), "serviceAccounts", json!([{ "name": "builder" }])),
+            &["ci"],
+        );
         let mut policy = allow("ci", json!({ "group": "ci" }), "push", &["ci/**"]);
         policy["spec"]["rules"][0]["when"] = json!("identity.service_account.pod == 'build'");
         let account =
@@ -362,10 +358,7 @@ async fn where_tokens_are_reviewed_that_of_a_pod_that_is_gone_ends() -> Result<(
 async fn reviewed(cluster: &Cluster) -> Result<()> {
     let mut main = registry("main");
     main["spec"]["auth"] = json!({ "serviceAccountTokens": { "verification": "TokenReview" } });
-    let mut builder = identity("builder");
-    let spec = builder["spec"].as_object_mut().context("there is a spec")?;
-    spec.remove("password");
-    spec.insert("serviceAccounts".into(), json!([{ "name": "builder" }]));
+    let builder = known_by(identity("builder"), "serviceAccounts", json!([{ "name": "builder" }]));
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "builder" } });
     let policy = allow("ci", json!({ "identity": "builder" }), "push", &["ci/**"]);
     cluster.apply([main, builder, account, policy]).await?;

@@ -5,14 +5,14 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use e2e::certificates::{Authority, Pair};
 use e2e::cluster::PATIENCE;
 use e2e::http::Credentials;
 use e2e::image::Image;
-use e2e::objects::{allow, authenticated, identity, on_node_port, password, registry};
+use e2e::objects::{allow, authenticated, identity, known_by, on_node_port, password, registry};
 use e2e::program::{Person, fail, succeed};
 use e2e::{Cluster, registry as registries, wait_for, with_namespace};
 use serde_json::{Value, json};
@@ -154,10 +154,8 @@ async fn a_client_with_a_certificate_pushes_without_a_login_and_a_new_authority_
         main["spec"]["auth"] = json!({
             "clientCertificates": { "authoritiesSecretRef": { "name": "clients" }, "mode": "Required" },
         });
-        let mut builder = identity("builder");
-        let spec = builder["spec"].as_object_mut().context("there is a spec")?;
-        spec.remove("password");
-        spec.insert("certificateSubjects".into(), json!([{ "commonName": "builder" }]));
+        let subjects = json!([{ "commonName": "builder" }]);
+        let builder = known_by(identity("builder"), "certificateSubjects", subjects);
         let mut domains = allow("domains", json!({ "any": "Everyone" }), "pull", &["shared/**"]);
         domains["spec"]["rules"][0]["when"] =
             json!("identity.certificate.dns_names.exists(n, n.glob('*.clients.example.com'))");

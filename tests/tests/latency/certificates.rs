@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::certificates::{Authority, Pair};
 use e2e::http::{Connection, Credentials};
 use e2e::measure::Series;
-use e2e::objects::{about, allow, identity, on_node_port, registry, user};
+use e2e::objects::{about, allow, identity, known_by, on_node_port, registry, user};
 use e2e::{Cluster, registry as registries, wait_for};
 use serde_json::json;
 
@@ -22,11 +22,11 @@ pub(crate) async fn replace_authorities(cluster: &Cluster, changes: usize) -> Re
     let mut guarded = on_node_port(registry("guarded"));
     guarded["spec"]["tls"] = json!({ "secretRef": { "name": "certificate" } });
     guarded["spec"]["auth"] = json!({ "clientCertificates": { "authoritiesSecretRef": { "name": "clients" } } });
-    let mut builder = about(identity("builder"), "guarded");
-    builder["spec"]["certificateSubjects"] = json!([{ "commonName": "builder" }]);
-    if let Some(spec) = builder["spec"].as_object_mut() {
-        spec.remove("password");
-    }
+    let subjects = json!([{ "commonName": "builder" }]);
+    let builder = about(
+        known_by(identity("builder"), "certificateSubjects", subjects),
+        "guarded",
+    );
     let listing = about(allow("listing", user("builder"), "admin", &["**"]), "guarded");
     cluster
         .apply([
