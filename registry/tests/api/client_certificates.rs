@@ -16,7 +16,7 @@ use wharfinger_registry::server::Limits;
 
 use crate::fixture::{PASSWORD, content};
 use crate::standalone::{Standalone, write_documents};
-use crate::tls::{Pair, Secured, Tls, ask, dial};
+use crate::tls::{Pair, Secured, Tls, dial, head};
 use crate::wire::basic;
 
 /// An authority that issues certificates to clients.
@@ -115,8 +115,7 @@ fn with(authorities: &str, mode: &str) -> Value {
 
 /// The status of asking for a tag list on a connection.
 fn status(tls: &mut Tls, path: &str, headers: &str) -> u16 {
-    let head = ask(tls, &format!("HEAD {path}"), headers);
-    head.split(' ').nth(1).unwrap().parse().unwrap()
+    head(tls, path, headers).status.as_u16()
 }
 
 async fn connect(address: SocketAddr, client: Arc<ClientConfig>) -> std::io::Result<Tls> {

@@ -1,17 +1,18 @@
 //! One request and its answer as bytes on the wire, on a connection of their own: TCP or TLS, and whatever method.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::Method;
 use rustls::ClientConfig;
 use tokio::task::spawn_blocking;
 
 use crate::fixture::{Answer, Call};
 use crate::tls::dial;
+use crate::wire::receive;
 
 /// Sends a request to a registry that listens without TLS.
 pub(crate) async fn plain(address: SocketAddr, call: Call) -> Answer {
@@ -33,23 +34,8 @@ pub(crate) async fn secured(address: SocketAddr, client: Arc<ClientConfig>, call
 fn exchange(stream: impl Read + Write, call: &Call) -> std::io::Result<Answer> {
     let mut stream = BufReader::new(stream);
     stream.get_mut().write_all(&written(call))?;
-    let status = line(&mut stream)?;
-    let status = StatusCode::from_bytes(status.split(' ').nth(1).unwrap().as_bytes()).unwrap();
-    let mut headers = HeaderMap::new();
-    loop {
-        let line = line(&mut stream)?;
-        let Some((name, value)) = line.split_once(": ") else {
-            break;
-        };
-        headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
-    }
-    let mut body = vec![0; length(call.0.method(), &headers)];
-    stream.read_exact(&mut body)?;
-    Ok(Answer {
-        status,
-        headers,
-        body: body.into(),
-    })
+    let answer = receive(&mut stream, call.0.method() == Method::HEAD)?;
+    answer.ok_or_else(|| ErrorKind::UnexpectedEof.into())
 }
 
 fn written(call: &Call) -> Bytes {
@@ -62,22 +48,4 @@ fn written(call: &Call) -> Bytes {
     }
     text.extend([b"\r\n", &body[..]].concat());
     text.into()
-}
-
-fn line(stream: &mut impl BufRead) -> std::io::Result<String> {
-    let mut line = String::new();
-    if stream.read_line(&mut line)? == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(line.trim_end().to_owned())
-}
-
-/// The answer to HEAD has the length of a body that does not come.
-fn length(method: &Method, headers: &HeaderMap) -> usize {
-    if method == Method::HEAD {
-        return 0;
-    }
-    assert!(!headers.contains_key("transfer-encoding"), "{headers:?}");
-    let length = headers.get("content-length");
-    length.map_or(0, |length| length.to_str().unwrap().parse().unwrap())
 }

@@ -327,6 +327,10 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// The code of the one error in the body.
     pub(crate) fn code(&self) -> String {
         let errors = self.json()["errors"].clone();

@@ -8,9 +8,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{MANIFEST, digest};
+use crate::fixture::{Answer, MANIFEST, digest};
 use crate::standalone::{Standalone, write_documents};
-use crate::wire::{Connection, Reply, basic};
+use crate::wire::{Connection, basic};
 
 fn start(settings: &str, level: &str) -> Standalone {
     start_with(
@@ -32,7 +32,7 @@ pub(crate) fn start_with(access: &str, settings: &str, level: &str) -> Standalon
     Standalone::start_in(directory, level, "json")
 }
 
-fn send(connection: &mut Connection, line: &str, headers: &str, body: &str) -> Reply {
+fn send(connection: &mut Connection, line: &str, headers: &str, body: &str) -> Answer {
     let headers = format!("{headers}Content-Length: {}\r\n", body.len());
     connection.write(&format!(
         "{line} HTTP/1.1\r\nHost: registry.test\r\n{headers}\r\n{body}"

@@ -183,7 +183,7 @@ async fn an_identity_reads_so_many_things_at_once_and_is_never_held_back_otherwi
         let mut other = Connection::open(address);
         let refused = other.ask("GET /v2/team/app/tags/list", &puller);
         assert_eq!(
-            (refused.status, refused.header("retry-after")),
+            (refused.status.as_u16(), refused.header("retry-after")),
             (429, Some("1")),
             "{refused:?}"
         );

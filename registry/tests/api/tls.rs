@@ -1,7 +1,7 @@
 //! The data port with TLS: who can connect, and what happens when the files change under open connections.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -21,8 +21,8 @@ use wharfinger_registry::metrics::Metrics;
 use wharfinger_registry::server::Limits;
 use wharfinger_registry::tls::{self as registry_tls, Certificates};
 
-use crate::fixture::{PASSWORD, Registry};
-use crate::wire::{Connection, Server, basic};
+use crate::fixture::{Answer, PASSWORD, Registry};
+use crate::wire::{Connection, Server, basic, receive};
 
 pub(crate) const NAME: &str = "registry.test";
 
@@ -132,17 +132,11 @@ pub(crate) fn dial(address: SocketAddr, client: Arc<ClientConfig>) -> std::io::R
     Ok(tls)
 }
 
-/// Sends a request without a body and returns the head of the answer, whose body must be empty.
-pub(crate) fn ask(tls: &mut Tls, line: &str, headers: &str) -> String {
-    tls.write_all(format!("{line} HTTP/1.1\r\nHost: {NAME}:5443\r\n{headers}\r\n").as_bytes())
+/// Sends HEAD for a path.
+pub(crate) fn head(tls: &mut Tls, path: &str, headers: &str) -> Answer {
+    tls.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: {NAME}:5443\r\n{headers}\r\n").as_bytes())
         .unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        tls.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
+    receive(&mut BufReader::new(tls), true).unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,14 +150,15 @@ async fn both_versions_of_tls_serve_and_challenges_name_https() {
             let mut tls = dial(address, client).unwrap();
             assert_eq!(tls.conn.protocol_version(), Some(protocol));
             assert_eq!(tls.conn.alpn_protocol(), Some(b"http/1.1".as_slice()));
-            let challenge = ask(&mut tls, "HEAD /v2/", "");
-            assert!(challenge.starts_with("HTTP/1.1 401"), "{challenge}");
+            let refused = head(&mut tls, "/v2/", "");
+            assert_eq!(refused.status, 401, "{refused:?}");
+            let challenge = refused.header("www-authenticate").unwrap();
             assert!(
                 challenge.contains("realm=\"https://registry.test:5443/token\""),
                 "{challenge}"
             );
-            let ok = ask(&mut tls, "HEAD /v2/", &basic("puller", PASSWORD));
-            assert!(ok.starts_with("HTTP/1.1 200"), "{ok}");
+            let ok = head(&mut tls, "/v2/", &basic("puller", PASSWORD));
+            assert_eq!(ok.status, 200, "{ok:?}");
         })
         .await
         .unwrap();
@@ -177,14 +172,14 @@ async fn a_new_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
     let (address, client) = (secured.server.address, old.client(&[&TLS13], &[]));
     let user = basic("puller", PASSWORD);
     let mut open = spawn_blocking(move || dial(address, client).unwrap()).await.unwrap();
-    assert!(ask(&mut open, "HEAD /v2/", &user).starts_with("HTTP/1.1 200"));
+    assert_eq!(head(&mut open, "/v2/", &user).status, 200);
     let before = secured.certificates.status().in_use;
     new.write(secured.directory.path());
     secured
         .wait("the new certificate", || secured.certificates.status().in_use != before)
         .await;
     assert!(secured.shows(&new).await && !secured.shows(&old).await);
-    assert!(ask(&mut open, "HEAD /v2/", &user).starts_with("HTTP/1.1 200"));
+    assert_eq!(head(&mut open, "/v2/", &user).status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,42 +1,25 @@
 //! The registry on a socket: connections that stay open, bodies of unknown length, clients that go away.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use wharfinger_registry::server::{self, Limits};
 use wharfinger_registry::tls::Tls;
 
-use crate::fixture::{PASSWORD, Registry, content, digest};
+use crate::fixture::{Answer, PASSWORD, Registry, content, digest};
 
 /// A connection that stays open between requests.
 pub(crate) struct Connection {
     pub(crate) stream: BufReader<TcpStream>,
-}
-
-/// What came back over it.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Reply {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let prefix = format!("{name}: ");
-        self.head.lines().find_map(|line| line.strip_prefix(&prefix))
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
 }
 
 impl Connection {
@@ -53,50 +36,55 @@ impl Connection {
     }
 
     /// Sends a request without a body, with `headers` as they stand on the wire.
-    pub(crate) fn ask(&mut self, line: &str, headers: &str) -> Reply {
+    pub(crate) fn ask(&mut self, line: &str, headers: &str) -> Answer {
         self.ask_with(line, headers, "")
     }
 
     /// Sends a request with a body, whose length is among the headers.
-    pub(crate) fn ask_with(&mut self, line: &str, headers: &str, body: &str) -> Reply {
+    pub(crate) fn ask_with(&mut self, line: &str, headers: &str, body: &str) -> Answer {
         self.write(&format!(
             "{line} HTTP/1.1\r\nHost: registry.test:5000\r\n{headers}\r\n{body}"
         ));
-        let is_bare = line.starts_with("HEAD ");
-        if is_bare { self.read_head() } else { self.read() }.unwrap()
+        receive(&mut self.stream, line.starts_with("HEAD ")).unwrap().unwrap()
     }
 
-    /// Reads a reply; `None` where the connection was closed instead.
-    pub(crate) fn read(&mut self) -> Option<Reply> {
-        let mut reply = self.read_head()?;
-        let length: usize = reply
+    /// Reads an answer; `None` where the connection was closed instead.
+    pub(crate) fn read(&mut self) -> Option<Answer> {
+        receive(&mut self.stream, false).unwrap()
+    }
+}
+
+/// Reads an answer; `None` where the connection was closed before the end of its head. The answer to HEAD is a bare one: it
+/// has the length of a body that does not come.
+pub(crate) fn receive(stream: &mut impl BufRead, is_bare: bool) -> std::io::Result<Option<Answer>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head)? == 0 {
+            return Ok(None);
+        }
+    }
+    let status = head.strip_prefix("HTTP/1.1 ").and_then(|status| status.get(..3));
+    let status = StatusCode::from_bytes(status.unwrap().as_bytes()).unwrap();
+    let mut headers = HeaderMap::new();
+    for line in head.lines().skip(1).take_while(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(": ").unwrap();
+        headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    let mut answer = Answer {
+        status,
+        headers,
+        body: Bytes::new(),
+    };
+    if !is_bare {
+        assert!(answer.header("transfer-encoding").is_none(), "{answer:?}");
+        let length = answer
             .header("content-length")
             .map_or(0, |length| length.parse().unwrap());
-        reply.body.resize(length, 0);
-        self.stream.read_exact(&mut reply.body).unwrap();
-        Some(reply)
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body)?;
+        answer.body = body.into();
     }
-
-    fn read_head(&mut self) -> Option<Reply> {
-        let mut head = String::new();
-        loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line).unwrap() == 0 {
-                return None;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            head.push_str(line.trim_end());
-            head.push('\n');
-        }
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Some(Reply {
-            status,
-            head,
-            body: Vec::new(),
-        })
-    }
+    Ok(Some(answer))
 }
 
 pub(crate) fn basic(user: &str, password: &str) -> String {
@@ -183,7 +171,7 @@ async fn a_body_of_unknown_length_is_streamed_and_an_unfinished_one_can_go_on() 
             connection.write(piece);
         }
         let reply = connection.read().unwrap();
-        assert_eq!((reply.status, reply.header("range")), (202, Some("0-5")), "{reply:?}");
+        assert_eq!((reply.status.as_u16(), reply.header("range")), (202, Some("0-5")), "{reply:?}");
 
         // A client dies in the middle of a chunk.
         let mut dying = Connection::open(address);
@@ -206,7 +194,7 @@ async fn a_body_of_unknown_length_is_streamed_and_an_unfinished_one_can_go_on() 
         let reply = connection.read().unwrap();
         assert_eq!(reply.status, 201, "{reply:?}");
         let blob = connection.ask(&format!("GET /v2/team/app/blobs/{digest}"), &user);
-        assert_eq!(blob.body, b"hello world");
+        assert_eq!(blob.body, "hello world");
     })
     .await
     .unwrap();
@@ -230,7 +218,7 @@ async fn a_head_tells_the_length_and_has_no_body() {
             // A body would be taken for the next reply.
             let [head, get] =
                 ["HEAD", "GET"].map(|method| connection.ask(&format!("{method} /v2/team/app/{path}"), &user));
-            assert_eq!((head.status, get.status), (200, 200), "{path}");
+            assert!(head.status == 200 && get.status == 200, "{path}: {head:?} {get:?}");
             for name in ["content-length", "content-type", "docker-content-digest"] {
                 assert_eq!(head.header(name), get.header(name), "{path}");
             }
@@ -280,7 +268,7 @@ async fn only_one_request_at_a_time_writes_to_a_session() {
         assert_eq!(second.ask(&format!("DELETE {location}"), &user).status, 409);
         first.write("cd");
         let reply = first.read().unwrap();
-        assert_eq!((reply.status, reply.header("range")), (202, Some("0-3")));
+        assert_eq!((reply.status.as_u16(), reply.header("range")), (202, Some("0-3")));
     })
     .await
     .unwrap();
@@ -326,7 +314,7 @@ async fn ambiguous_and_broken_requests_are_refused() {
             let mut connection = Connection::open(address);
             connection.write(&request);
             let reply = connection.read();
-            assert!(reply.as_ref().is_none_or(|reply| (400..500).contains(&reply.status)), "{request}: {reply:?}");
+            assert!(reply.as_ref().is_none_or(|reply| reply.status.is_client_error()), "{request}: {reply:?}");
         }
         let mut connection = Connection::open(address);
         let large = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
@@ -360,7 +348,7 @@ async fn stopping_lets_requests_end_and_closes_idle_connections() {
         assert!(TcpStream::connect(address).is_err(), "no new connection is taken");
         busy.write("cd");
         let reply = busy.read().unwrap();
-        assert_eq!((reply.status, reply.header("range")), (202, Some("0-3")));
+        assert_eq!((reply.status.as_u16(), reply.header("range")), (202, Some("0-3")));
     });
     client.await.unwrap();
     tokio::time::timeout(Duration::from_secs(5), server.task)
