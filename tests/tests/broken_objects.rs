@@ -72,7 +72,6 @@ async fn a_broken_policy_says_what_is_wrong_and_where_and_the_rest_goes_on() -> 
         }
         // An Allow that would grow with an upgrade does not get that far.
         let mut everything = when("everything", "Allow", "true");
-        everything["spec"]["rules"][0]["role"] = Value::Null;
         everything["spec"]["rules"][0]["actions"] = json!(["*"]);
         let refused = cluster.apply([everything]).await.err();
         let refused = refused.map_or_else(String::new, |why| format!("{why:#}"));
