@@ -1,13 +1,16 @@
 //! The plugin in a cluster: what it answers is what the registry does.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use e2e::cluster::{PATIENCE, text};
+use e2e::cluster::{Cluster, PATIENCE, text};
 use e2e::http::Credentials;
-use e2e::objects::{allow, generated, group, in_groups, on_node_port, registry};
+use e2e::objects::{allow, authenticated, generated, group, in_groups, on_node_port, registry};
 use e2e::program::{Person, fail, succeed};
 use e2e::{registry as registries, secrets, wait_for, with_namespace};
+use kube::config::Kubeconfig;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +105,76 @@ async fn the_plugin_says_what_the_registry_does() -> Result<()> {
         succeed(ask(&["rotate", "other", "--without-overlap"])?).await?;
         target.wait_for_login("other", &before, 401).await?;
         Ok(())
+    })
+    .await
+}
+
+/// The kubeconfig of a ServiceAccount that may read these resources of the namespace, and nothing else.
+async fn reader(cluster: &Cluster, name: &str, resources: &[&str]) -> Result<String> {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": name },
+        "rules": [{ "apiGroups": ["wharfinger.dev"], "resources": resources, "verbs": ["get", "list"] }],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name },
+        "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": cluster.namespace }],
+    });
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
+    cluster.apply([account, role, binding]).await?;
+    let mut kubeconfig = serde_json::to_value(Kubeconfig::read()?)?;
+    kubeconfig["users"][0]["user"] = json!({ "token": cluster.token(name, &[]).await? });
+    Ok(kubeconfig.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plugin_needs_no_more_than_to_read_the_objects_that_it_is_asked_about() -> Result<()> {
+    with_namespace("plugin-reader", async |cluster| {
+        with_namespace("plugin-tenant", async |tenant| {
+            let mut main = registry("main");
+            main["spec"]["allowedIdentities"] = json!([{ "namespaces": { "names": [tenant.namespace] } }]);
+            cluster
+                .apply([main, generated("alice"), allow("all", authenticated(), "pull", &["**"])])
+                .await?;
+            cluster.wait_until_all_ready().await?;
+            let all = ["registries", "registryidentities", "accesspolicies"];
+            let person = Person::new()?;
+            let ask = async |resources: &[&str], arguments: &[&str]| -> Result<Command> {
+                let name = format!("reader-of-{}", resources.len());
+                let kubeconfig = person.home().join(&name);
+                std::fs::write(&kubeconfig, reader(&cluster, &name, resources).await?)?;
+                let whole = [&["--namespace", cluster.namespace.as_str()], arguments].concat();
+                let mut command = person.plugin(&whole)?;
+                command.env("KUBECONFIG", kubeconfig);
+                Ok(command)
+            };
+
+            let yes = succeed(ask(&all, &["can-i", "pull", "apps/web", "--as", "alice"]).await?).await?;
+            ensure!(yes.contains("yes: policy `all`"), "{yes}");
+            // What is missing from the answer is told.
+            ensure!(yes.contains("which you may not read"), "{yes}");
+            // Who may not read policies gets no answer, rather than one that leaves a Deny out.
+            let none = fail(ask(&all[..2], &["can-i", "pull", "apps/web", "--as", "alice"]).await?).await?;
+            ensure!(none.contains("cannot list objects of kind AccessPolicy"), "{none}");
+            ensure!(!none.contains("yes:") && !none.contains("no:"), "{none}");
+            // Secrets are for those who may read them.
+            let refused = fail(
+                ask(
+                    &all,
+                    &["login", "alice", "--client", "crane", "--host", "registry.example.com"],
+                )
+                .await?,
+            )
+            .await?;
+            ensure!(
+                refused.contains("secrets \"alice-credentials\" is forbidden"),
+                "{refused}"
+            );
+            let refused = fail(ask(&all, &["rotate", "alice", "--without-overlap"]).await?).await?;
+            ensure!(refused.contains("is forbidden"), "{refused}");
+            Ok(())
+        })
+        .await
     })
     .await
 }
