@@ -29,7 +29,18 @@ async fn ctr_pushes_and_pulls_with_a_password() -> Result<()> {
         fail(push(&bad, &image)?).await?;
         succeed(push(&good, &image)?).await?;
         fail(push(&good, &format!("{address}/team-b/app:v1"))?).await?;
+        let public = format!("{address}/public/app:v1");
+        succeed(push(&good, &public)?).await?;
+
+        // Somebody without a password may pull what is public, and nothing else.
+        let push_as_nobody = |to: &str| alice.ctr(&["images", "push", "--plain-http", to, &image]);
+        fail(push_as_nobody(&format!("{address}/public/app:v2"))?).await?;
         succeed(alice.ctr(&["images", "rm", "--sync", &image])?).await?;
+        let pull_as_nobody = |from: &str| alice.ctr(&["images", "pull", "--plain-http", from]);
+        fail(pull_as_nobody(&image)?).await?;
+        succeed(pull_as_nobody(&public)?).await?;
+        succeed(alice.ctr(&["images", "rm", "--sync", &public])?).await?;
+
         fail(pull(&bad)?).await?;
         succeed(pull(&good)?).await?;
         let all = succeed(alice.ctr(&["images", "ls", "--quiet"])?).await?;

@@ -38,6 +38,30 @@ async fn helm_signs_in_pushes_and_pulls() -> Result<()> {
         );
 
         fail(alice.helm(&["push", "--plain-http", &archive, &charts("team-b/charts")])?).await?;
+        succeed(alice.helm(&["push", "--plain-http", &archive, &charts("public/charts")])?).await?;
+
+        // Somebody who never signed in may pull what is public, and nothing else.
+        let stranger = Person::new()?;
+        let pull_to_home = |from: &str| {
+            let home = stranger.home().display().to_string();
+            stranger.helm(&[
+                "pull",
+                "--plain-http",
+                from,
+                "--version",
+                "1.2.3",
+                "--destination",
+                &home,
+            ])
+        };
+        succeed(pull_to_home(&charts("public/charts/app"))?).await?;
+        ensure!(
+            fs::read(stranger.home().join("app-1.2.3.tgz"))? == fs::read(&archive)?,
+            "another chart was pulled"
+        );
+        fail(pull_to_home(&app)?).await?;
+        fail(stranger.helm(&["push", "--plain-http", &archive, &charts("public/other")])?).await?;
+
         succeed(alice.helm(&["registry", "logout", &address])?).await?;
         fail(alice.helm(&[&pull[..], &[folder.as_str()]].concat())?).await?;
         Ok(())

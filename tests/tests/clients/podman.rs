@@ -33,6 +33,20 @@ async fn podman_signs_in_pushes_and_pulls() -> Result<()> {
         let elsewhere = format!("{address}/team-b/app:v1");
         succeed(alice.podman(&["tag", &image, &elsewhere])).await?;
         fail(alice.podman(&["push", "--tls-verify=false", &elsewhere])).await?;
+        let public = format!("{address}/public/app:v1");
+        succeed(alice.podman(&["tag", &image, &public])).await?;
+        succeed(alice.podman(&["push", "--tls-verify=false", &public])).await?;
+
+        // Somebody who never signed in may pull what is public, and nothing else.
+        let stranger = Person::new()?;
+        // The file that the environment names must be there.
+        fs::write(stranger.home().join("auth.json"), "{}")?;
+        succeed(stranger.podman(&["pull", "--tls-verify=false", &public])).await?;
+        fail(stranger.podman(&["pull", "--tls-verify=false", &image])).await?;
+        let other = format!("{address}/public/app:v2");
+        succeed(stranger.podman(&["tag", &public, &other])).await?;
+        fail(stranger.podman(&["push", "--tls-verify=false", &other])).await?;
+
         succeed(alice.podman(&["logout", &address])).await?;
         fail(alice.podman(&["pull", "--tls-verify=false", &image])).await?;
         Ok(())

@@ -33,6 +33,19 @@ async fn regctl_signs_in_pushes_and_pulls() -> Result<()> {
         ensure!(tags.trim() == "v1", "{tags}");
 
         fail(alice.regctl(&["image", "copy", &source, &format!("{address}/team-b/app:v1")])?).await?;
+        let public = format!("{address}/public/app:v1");
+        succeed(alice.regctl(&["image", "copy", &source, &public])?).await?;
+
+        // Somebody who never signed in may pull what is public, and nothing else.
+        let stranger = Person::new()?;
+        succeed(stranger.regctl(&["registry", "set", "--tls", "disabled", &address])?).await?;
+        let pulled = stranger.home().join("pulled");
+        let target = format!("ocidir://{}:latest", pulled.display());
+        succeed(stranger.regctl(&["image", "copy", &public, &target])?).await?;
+        same_image(&image, &pulled)?;
+        fail(stranger.regctl(&["image", "digest", &app])?).await?;
+        fail(stranger.regctl(&["image", "copy", &target, &format!("{address}/public/app:v2")])?).await?;
+
         succeed(alice.regctl(&["registry", "logout", &address])?).await?;
         fail(alice.regctl(&["image", "digest", &app])?).await?;
         Ok(())
