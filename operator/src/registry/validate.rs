@@ -1,6 +1,8 @@
 //! From a snapshot to what should be: pure. Nothing that is wrong with one identity or policy touches another.
 
 mod authorities;
+mod content;
+mod growth;
 mod identities;
 mod issuers;
 mod keys;
@@ -11,37 +13,38 @@ mod settings;
 mod token_server;
 mod trust;
 mod users;
+mod workload;
 
 #[cfg(test)]
 mod guides;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use crds::{AccountVerification, ExternalTrafficPolicy, Registry, Retention, ServiceAccountMode, ServiceType, reasons};
+use crds::{Registry, reasons};
 use kube::ResourceExt;
-use registry_config::{
-    AccessContent, ClientCertificates, IdentityEntry, MAX_PACKED_BYTES, OidcIssuer, PackError, PolicyEntry,
-    ServiceAccountTokens, Slot, TokenServer, digest_of, pack,
-};
+use registry_config::{AccessContent, IdentityEntry, PolicyEntry, digest_of};
 
 use crate::hashing::HashJob;
 use crate::names;
 use crate::outcome::Verdict;
 use crate::registry::admission;
 use crate::registry::elsewhere;
-use crate::registry::snapshot::{CertificateSource, LiveIndex, Snapshot, TrustFile};
+use crate::registry::snapshot::{LiveIndex, Snapshot, TrustFile};
 use crate::settings::Settings;
 use crate::state::{LiveState, State};
+use content::{Trusted, content, service, service_accounts};
+use growth::{Additions, excess, refuse_additions};
 pub(super) use identities::Identity;
-use identities::Origin;
 pub(super) use passwords::hashing as password_hashing;
 use policies::Judged;
 pub(super) use policies::entry_at_home as policy_entry;
 pub(super) use server::ServerSettings;
 use settings::Reloadable;
 use users::Users;
+pub(super) use workload::{Storage, Workload};
+use workload::{waits_for_certificate, workload};
 
 /// What should be.
 pub(super) struct Plan {
@@ -72,38 +75,6 @@ pub(super) enum Manage {
     Everything { state: State },
     /// Nothing.
     Nothing { why: Verdict },
-}
-
-/// A Registry's spec with every default filled in.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Workload {
-    pub(super) image: String,
-    pub(super) replicas: i32,
-    pub(super) storage: Storage,
-    pub(super) service_type: ServiceType,
-    pub(super) service_port: i32,
-    pub(super) node_port: Option<i32>,
-    pub(super) external_traffic_policy: Option<ExternalTrafficPolicy>,
-    /// The Secret with the certificate; without one there is no TLS.
-    pub(super) tls_secret: Option<String>,
-    /// For the server document.
-    pub(super) server: ServerSettings,
-}
-
-/// Where the Pods keep blobs and manifests.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Storage {
-    /// A volume that the operator claims.
-    NewClaim {
-        size: String,
-        class: Option<String>,
-        access_modes: Vec<String>,
-        retention: Retention,
-    },
-    /// A volume that exists.
-    ExistingClaim { name: String },
-    /// A volume that ends with its Pod.
-    EmptyDir { size_limit: Option<String> },
 }
 
 impl Plan {
@@ -263,21 +234,6 @@ fn next_revision(snapshot: &Snapshot, state: &State) -> u64 {
     highest.saturating_add(1)
 }
 
-/// Whether Pods would be replaced by some without a certificate: one that runs and serves is better than that.
-fn waits_for_certificate(snapshot: &Snapshot, workload: &Workload) -> bool {
-    let is_usable = matches!(
-        snapshot.certificate,
-        CertificateSource::NotNeeded | CertificateSource::Usable(_)
-    );
-    let Some(deployment) = snapshot.deployment.as_ref().filter(|_| !is_usable) else {
-        return false;
-    };
-    let volumes = deployment.data["spec"]["template"]["spec"]["volumes"].as_array();
-    let tls = volumes.into_iter().flatten().find(|volume| volume["name"] == "tls");
-    let mounted = tls.and_then(|volume| volume["secret"]["secretName"].as_str());
-    mounted != workload.tls_secret.as_deref()
-}
-
 /// Whether the document in force differs from `content`.
 pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool {
     match &snapshot.index {
@@ -288,180 +244,11 @@ pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool 
     }
 }
 
-/// Whose word the registry takes for who somebody is.
-struct Trusted {
-    client_certificates: Option<ClientCertificates>,
-    issuers: Vec<OidcIssuer>,
-    service_accounts: Option<ServiceAccountTokens>,
-    token_server: Option<TokenServer>,
-}
-
-/// What tokens for a Registry are for.
-fn service(registry: &Registry) -> String {
-    format!(
-        "wharfinger.dev/{}/{}",
-        registry.namespace().unwrap_or_default(),
-        registry.name_any()
-    )
-}
-
-fn content(
-    snapshot: &Snapshot,
-    reloadable: &Reloadable,
-    state: &State,
-    trusted: &Trusted,
-    identities: &BTreeMap<String, Identity>,
-    users: &Users,
-    policies: &BTreeMap<String, Judged>,
-) -> AccessContent {
-    let registry = &snapshot.registry;
-    let spec = &registry.spec;
-    let mut listed: Vec<IdentityEntry> = identities
-        .values()
-        .filter_map(|identity| match &identity.entry {
-            Some(entry) => Some(entry.clone()),
-            // Whoever is not listed could come back as somebody whom a proxy or a token server names, whose namespace is admitted, or whose
-            // certificate is believed: who must not sign in is listed as over.
-            None if identity.holds_username => {
-                identity.over(reloadable.user_header.is_some() || trusted.token_server.is_some())
-            }
-            None => None,
-        })
-        .chain(users.entries.iter().cloned())
-        .collect();
-    listed.sort_by(|a, b| a.username.cmp(&b.username));
-    let mut in_force: Vec<PolicyEntry> = policies.values().filter_map(|policy| policy.in_force.clone()).collect();
-    in_force.sort_by(|a, b| a.name.cmp(&b.name));
-    AccessContent {
-        client_certificates: trusted.client_certificates.clone(),
-        oidc: trusted.issuers.clone(),
-        service_accounts: trusted.service_accounts.clone(),
-        token_server: trusted.token_server.clone(),
-        service: service(registry),
-        issuer: registry.uid().unwrap_or_default(),
-        external_url: spec.external_url.clone(),
-        cors: reloadable.cors.clone(),
-        trusted_proxies: reloadable.trusted_proxies.clone(),
-        user_header: reloadable.user_header.clone(),
-        allowed_source_ranges: reloadable.allowed_source_ranges.clone(),
-        challenge: reloadable.challenge,
-        basic_realm: reloadable.basic_realm.clone(),
-        token: keys::settings(registry, state),
-        manifests: reloadable.manifests.clone(),
-        blobs: reloadable.blobs.clone(),
-        deletion: reloadable.deletion,
-        identities: listed,
-        policies: in_force,
-    }
-}
-
-/// Which tokens of ServiceAccounts are accepted. While the cluster's issuer is not known yet, what is in force stays.
-fn service_accounts(snapshot: &Snapshot, reloadable: &Reloadable, service: &str) -> Option<ServiceAccountTokens> {
-    let settings = snapshot.registry.spec.auth.as_ref();
-    let settings = settings
-        .and_then(|auth| auth.service_account_tokens.clone())
-        .unwrap_or_default();
-    if settings.mode == Some(ServiceAccountMode::Disabled) || !reloadable.takes_account_tokens {
-        return None;
-    }
-    let (issuer, jwks) = if let Some(found) = &snapshot.cluster_issuer {
-        (found.issuer.clone(), found.jwks.clone())
-    } else {
-        let tokens = snapshot.index.content()?.service_accounts.as_ref()?;
-        (tokens.issuer.clone(), tokens.jwks.clone())
-    };
-    let mut namespaces = settings.namespaces.unwrap_or_default();
-    namespaces.sort();
-    namespaces.dedup();
-    Some(ServiceAccountTokens {
-        issuer,
-        jwks,
-        audiences: vec![settings.audience.unwrap_or_else(|| service.to_owned())],
-        namespaces,
-        review: settings.verification == Some(AccountVerification::TokenReview),
-    })
-}
-
-/// What is not in force yet and is not taken, where not everything fits: first what others bring, and a Deny of the Registry's own
-/// namespace last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Additions {
-    /// Whatever other namespaces add.
-    OfGuests,
-    /// Everything but Denies of the Registry's own namespace.
-    ButDenials,
-    /// Everything.
-    All,
-}
-
-/// What does not fit its Secret, if anything.
-fn excess(content: &AccessContent, revision: u64, state: &State) -> Option<String> {
-    // It is as large in either slot.
-    let (what, bytes) = match (pack(content, revision, Slot::A), state.excess()) {
-        (Err(PackError::TooLarge(bytes)), _) => ("the access document", bytes),
-        (_, Some(bytes)) => ("what the operator keeps about this Registry", bytes),
-        (_, None) => return None,
-    };
-    Some(format!(
-        "{what} would be {bytes} bytes when compressed, and at most {MAX_PACKED_BYTES} fit; delete identities or policies that are no longer needed"
-    ))
-}
-
 /// The identities and policies of the document in force.
 fn known(snapshot: &Snapshot) -> (&[IdentityEntry], &[PolicyEntry]) {
     match snapshot.index.content() {
         Some(content) => (&content.identities, &content.policies),
         None => (&[], &[]),
-    }
-}
-
-/// Takes back what the document in force does not have yet. Removals always go out, and a Deny that is in force stays.
-fn refuse_additions(
-    snapshot: &Snapshot,
-    state: &State,
-    identities: &mut BTreeMap<String, Identity>,
-    policies: &mut BTreeMap<String, Judged>,
-    additions: Additions,
-    refusal: &Verdict,
-) {
-    let (known_identities, known_policies) = known(snapshot);
-    let by_uid: HashMap<&str, &IdentityEntry> = known_identities
-        .iter()
-        .filter_map(|known| Some((known.uid.as_deref()?, known)))
-        .collect();
-    let by_name: HashMap<&str, &PolicyEntry> = known_policies
-        .iter()
-        .map(|known| (known.name.as_str(), known))
-        .collect();
-    let listed: HashSet<&str> = known_identities.iter().map(|known| known.username.as_str()).collect();
-    for (uid, identity) in identities {
-        let is_home = identity.origin == Origin::Home;
-        if additions == Additions::OfGuests && is_home {
-            continue;
-        }
-        match by_uid.get(uid.as_str()) {
-            Some(known) => identity.refuse_growth(known, refusal),
-            None if identity.entry.is_some() => identity.refuse(refusal.clone(), state.identities.get(uid)),
-            None if !is_home && !listed.contains(identity.username.as_str()) => identity.forget_names(refusal),
-            None => {}
-        }
-    }
-    for (uid, policy) in policies {
-        let Some(entry) = &policy.in_force else { continue };
-        let (is_deny, is_home) = (
-            entry.effect == registry_policy::Effect::Deny,
-            // Policies of other namespaces have those in their names.
-            !entry.name.contains('/'),
-        );
-        if is_home && (additions == Additions::OfGuests || (is_deny && additions == Additions::ButDenials)) {
-            continue;
-        }
-        let known = by_name.get(entry.name.as_str()).copied();
-        if known != Some(entry) {
-            policy.in_force = known.cloned();
-            policy.keep = state.policies.get(uid).cloned();
-            policy.accepted = refusal.clone();
-        }
     }
 }
 
@@ -489,73 +276,4 @@ fn next_state(
             .collect(),
         ..state
     }
-}
-
-fn workload(registry: &Registry, settings: &Settings) -> Result<Workload, Verdict> {
-    let spec = &registry.spec;
-    let image = match &spec.image {
-        None => settings.registry_image.clone(),
-        Some(image) if *image == settings.registry_image => image.clone(),
-        Some(image)
-            if settings
-                .allowed_image_prefixes
-                .iter()
-                .any(|prefix| !prefix.is_empty() && image.starts_with(prefix)) =>
-        {
-            image.clone()
-        }
-        Some(image) => {
-            let allowed = match settings.allowed_image_prefixes.as_slice() {
-                [] => format!("only the default, `{}`, is allowed", settings.registry_image),
-                prefixes => format!("an image must begin with one of `{}`", prefixes.join("`, `")),
-            };
-            let message = format!(
-                "spec.image: `{image}` is not allowed by this operator: {allowed}; the Deployment stays as it is, and identities and policies are still followed"
-            );
-            return Err(Verdict::no(reasons::IMAGE_NOT_ALLOWED, message));
-        }
-    };
-    let storage = match (&spec.storage.persistent_volume_claim, &spec.storage.empty_dir) {
-        (Some(claim), None) => match (&claim.claim_name, &claim.size) {
-            (Some(name), None) => Storage::ExistingClaim { name: name.clone() },
-            (None, Some(size)) => Storage::NewClaim {
-                size: size.clone(),
-                class: claim.storage_class_name.clone(),
-                access_modes: claim
-                    .access_modes
-                    .clone()
-                    .unwrap_or_else(|| vec!["ReadWriteOnce".to_owned()]),
-                retention: claim.retention.unwrap_or(Retention::Retain),
-            },
-            _ => {
-                return Err(Verdict::no(
-                    reasons::INVALID,
-                    "spec.storage.persistentVolumeClaim: give exactly one of `size` and `claimName`",
-                ));
-            }
-        },
-        (None, Some(empty_dir)) => Storage::EmptyDir {
-            size_limit: empty_dir.size_limit.clone(),
-        },
-        _ => {
-            return Err(Verdict::no(
-                reasons::INVALID,
-                "spec.storage: give exactly one of `persistentVolumeClaim` and `emptyDir`",
-            ));
-        }
-    };
-    let tls_secret = spec.tls.as_ref().map(|tls| tls.secret_ref.name.clone());
-    let default_port = if tls_secret.is_some() { 443 } else { 80 };
-    let service = spec.expose.clone().unwrap_or_default().service.unwrap_or_default();
-    Ok(Workload {
-        image,
-        replicas: spec.replicas,
-        storage,
-        service_type: service.type_.unwrap_or(ServiceType::ClusterIP),
-        service_port: service.port.unwrap_or(default_port),
-        node_port: service.node_port,
-        external_traffic_policy: service.external_traffic_policy,
-        tls_secret,
-        server: ServerSettings::of(registry)?,
-    })
 }
