@@ -13,8 +13,7 @@ use futures::channel::mpsc;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
-use kube::runtime::reflector;
-use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::{Api, Client, ResourceExt};
 
 use crate::registry::render::KINDS;
