@@ -53,7 +53,10 @@ fn ask() -> anyhow::Result<Zeroizing<String>> {
     Ok(first)
 }
 
-/// Everything but one newline at the end, which editors and `echo` add.
+/// The line that is the password, without the newline at its end, which editors and `echo` add.
+///
+/// # Errors
+/// Where there are several lines: no client sends a password of several, and which one is meant nobody can tell.
 fn read(mut input: impl Read) -> anyhow::Result<Zeroizing<String>> {
     let mut password = Zeroizing::new(String::new());
     input
@@ -62,6 +65,11 @@ fn read(mut input: impl Read) -> anyhow::Result<Zeroizing<String>> {
     if password.ends_with('\n') {
         password.pop();
     }
+    ensure!(
+        !password.contains('\n'),
+        "the input has {} lines, but a password is one line: give one password at a time",
+        password.split('\n').count()
+    );
     Ok(password)
 }
 
@@ -71,16 +79,18 @@ mod tests {
 
     #[test]
     fn exactly_one_newline_is_dropped() {
-        for (input, want) in [
-            ("a", "a"),
-            ("a\n", "a"),
-            ("a\n\n", "a\n"),
-            ("\na\n", "\na"),
-            ("a\r\n", "a\r"),
-            (" a ", " a "),
-        ] {
+        for (input, want) in [("a", "a"), ("a\n", "a"), ("a\r\n", "a\r"), (" a ", " a ")] {
             assert_eq!(*read(input.as_bytes()).unwrap(), want, "{input:?}");
         }
         assert!(read(b"\xff" as &[u8]).is_err());
+    }
+
+    #[test]
+    fn several_lines_are_no_password() {
+        for (input, lines) in [("one\ntwo\n", 2), ("one\ntwo\nthree", 3), ("a\n\n", 2), ("\na\n", 2)] {
+            let error = read(input.as_bytes()).unwrap_err().to_string();
+            let want = format!("the input has {lines} lines, but a password is one line: give one password at a time");
+            assert_eq!(error, want, "{input:?}");
+        }
     }
 }
