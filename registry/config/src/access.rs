@@ -7,6 +7,7 @@ use registry_policy::{ActionSet, Attributes, Effect, Mode, Role, ServiceAccountN
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError, MAX_REVISION};
+use crate::hashes;
 use crate::{
     CertificateSubject, Challenge, ClientCertificates, Cors, DurationText, OidcIssuer, OidcSubject, PasswordHash,
     Problem, RuleAction, ServiceAccountTokens, Shards, SizeText, TokenServer,
@@ -43,9 +44,11 @@ impl AccessIndex {
     /// Parses the document from YAML or JSON.
     ///
     /// # Errors
-    /// With line and column where the text is not such a document; an unknown field is an error.
+    /// With line and column where the text is not such a document; an unknown field is an error. Of hashes that are none,
+    /// all are named.
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
-        let index: Self = document::parse(Self::KIND, text)?;
+        let parsed = document::parse(Self::KIND, text);
+        let index: Self = parsed.map_err(|error| hashes::all_of(text, error))?;
         if index.revision > MAX_REVISION {
             let problem = Problem::new("revision", format!("{} is above {MAX_REVISION}", index.revision));
             return Err(DocumentError::Invalid(vec![problem]));

@@ -87,7 +87,7 @@ pub(crate) fn parse<T: DeserializeOwned>(kind: &'static str, text: &str) -> Resu
 
 /// Parses YAML, and so JSON too, without the limits on size that are meant for text from strangers: whoever writes
 /// these documents already decides what the registry does.
-fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
+pub(crate) fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
     let options = serde_saphyr::options! {
         budget: None,
         with_snippet: false,

@@ -16,6 +16,7 @@ mod compile;
 mod cors;
 mod document;
 mod duration;
+mod hashes;
 mod htpasswd;
 mod observe;
 mod oidc;

@@ -13,10 +13,9 @@ use serde_saphyr::Spanned;
 /// `prefix` is the path of the part of the document that the paths of problems are relative to.
 pub fn describe_problems(file: &Path, text: &str, prefix: &str, error: &DocumentError) -> Vec<String> {
     let file = file.display();
-    let tree = || serde_saphyr::from_str::<Spanned<Node>>(text).ok();
-    let at = |path: &str| tree().and_then(|tree| locate(&tree, path)).unwrap_or((1, 1));
+    let tree = tree(text);
     let line = |path: &str| {
-        let (line, column) = at(path);
+        let (line, column) = position_in(tree.as_ref(), path);
         format!("{file}:{line}:{column}: ")
     };
     match error {
@@ -36,7 +35,19 @@ pub fn describe_problems(file: &Path, text: &str, prefix: &str, error: &Document
     }
 }
 
-/// The line and column of the value at `path`, or of the nearest value around it.
+/// The line and column, from 1, of the value at `path` of a YAML document, or of the nearest value around it.
+pub(crate) fn position_of(text: &str, path: &str) -> (u64, u64) {
+    position_in(tree(text).as_ref(), path)
+}
+
+fn tree(text: &str) -> Option<Spanned<Node>> {
+    serde_saphyr::from_str(text).ok()
+}
+
+fn position_in(tree: Option<&Spanned<Node>>, path: &str) -> (u64, u64) {
+    tree.and_then(|tree| locate(tree, path)).unwrap_or((1, 1))
+}
+
 fn locate(tree: &Spanned<Node>, path: &str) -> Option<(u64, u64)> {
     let mut at = tree;
     for step in path

@@ -548,6 +548,12 @@ fn check_lists_every_problem_with_its_place() {
             "{place} {output}"
         );
     }
+    // Of hashes that are none, each is told.
+    let users = "  - username: a\n    passwords: [{hash: secret}]\n  - username: b\n    passwords: [{hash: $1$x$y}]\n";
+    let users = format!("kind: AccessIndex\nformatVersion: 1\ncontent:\n  identities:\n{users}");
+    let output = String::from_utf8(check(SERVER, &users).stdout).unwrap();
+    let places: Vec<&str> = output.lines().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(places, ["access.yaml:6:24", "access.yaml:8:24"], "{output}");
     let output = String::from_utf8(check(SERVER, "a: [").stdout).unwrap();
     assert!(output.starts_with("access.yaml:1:"), "{output}");
 }
