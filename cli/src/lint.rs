@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use registry_config::{Access, AccessIndex, DocumentError, Problem, broad_denies, describe_problems};
 use serde::Serialize;
-use wharfinger_operator::preview::{problems_of_identity, problems_of_policy};
+use wharfinger_operator::preview::problems_of_policy;
 
 use crate::arguments::{Common, Files};
 use crate::files::{Document, Set, documents as documents_of};
@@ -76,17 +76,15 @@ fn check(document: &Document) -> Result<Vec<String>> {
     let Some(schema) = schema::of_kind(&document.kind)? else {
         return Ok(Vec::new());
     };
-    let mut problems: Vec<Problem> = schema::mismatches(&schema, document.value())
-        .into_iter()
+    let mismatches = schema.mismatches(document.value());
+    let is_readable = mismatches.iter().all(|mismatch| mismatch.is_unknown_field);
+    let found = mismatches.into_iter();
+    let mut problems: Vec<Problem> = found
         .map(|mismatch| Problem::new(mismatch.path, mismatch.message))
         .collect();
-    if problems.is_empty() {
-        let found = match document.kind.as_str() {
-            "AccessPolicy" => document.parse().map(|policy| problems_of_policy(&policy)),
-            "RegistryIdentity" => document.parse().map(|identity| problems_of_identity(&identity)),
-            _ => Ok(Vec::new()),
-        };
-        problems = found.unwrap_or_else(|error| vec![Problem::new("", error.root_cause())]);
+    if is_readable && document.kind == "AccessPolicy" {
+        let found = document.parse().map(|policy| problems_of_policy(&policy));
+        problems.extend(found.unwrap_or_else(|error| vec![Problem::new("", error.root_cause())]));
     }
     if problems.is_empty() {
         return Ok(Vec::new());

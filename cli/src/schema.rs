@@ -1,7 +1,11 @@
 //! The schemas of our kinds, with one thing that the API server does silently told instead: fields that they do not have.
 
 use anyhow::{Context, Result};
-use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use registry_policy::closest;
+use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 /// A value that its schema does not admit.
@@ -9,36 +13,92 @@ pub(crate) struct Mismatch {
     /// Where, such as `spec.rules[0].role`.
     pub(crate) path: String,
     pub(crate) message: String,
+    /// Whether it is a field that nobody knows: the rest of the object can be looked at all the same.
+    pub(crate) is_unknown_field: bool,
+}
+
+/// The schema of one of our kinds.
+pub(crate) struct Schema {
+    text: Value,
+    validator: Validator,
 }
 
 /// The schema of a kind; `None` where it is none of ours.
-pub(crate) fn of_kind(kind: &str) -> Result<Option<Validator>> {
+pub(crate) fn of_kind(kind: &str) -> Result<Option<Schema>> {
     let all = crds::all();
     let found = all.iter().find(|definition| definition.spec.names.kind == kind);
     let version = found.and_then(|definition| definition.spec.versions.first());
     let Some(schema) = version.and_then(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref()) else {
         return Ok(None);
     };
-    let mut schema = serde_json::to_value(schema)?;
+    let mut text = serde_json::to_value(schema)?;
     // The API server knows these of every object.
-    for field in ["apiVersion", "kind", "metadata"] {
-        schema["properties"][field] = json!({});
+    text["properties"]["apiVersion"] = json!({});
+    text["properties"]["kind"] = json!({});
+    text["properties"]["metadata"] = metadata();
+    close(&mut text);
+    let validator = jsonschema::draft202012::new(&text).context("the schema of our own kind is not one")?;
+    Ok(Some(Schema { text, validator }))
+}
+
+/// The fields of every object's `metadata`, whatever their values: those are for the API server to judge.
+fn metadata() -> Value {
+    let generator = SchemaSettings::default().into_generator();
+    let mut schema = generator.into_root_schema_for::<ObjectMeta>().to_value();
+    let fields = schema["properties"].as_object_mut().into_iter().flatten();
+    let fields: serde_json::Map<String, Value> = fields.map(|(name, _)| (name.clone(), json!({}))).collect();
+    json!({ "properties": fields })
+}
+
+impl Schema {
+    /// What it does not admit of an object.
+    pub(crate) fn mismatches(&self, object: &Value) -> Vec<Mismatch> {
+        self.validator
+            .iter_errors(object)
+            .flat_map(|error| self.described(&error))
+            .collect()
     }
-    close(&mut schema);
-    let validator = jsonschema::draft202012::new(&schema).context("the schema of our own kind is not one")?;
-    Ok(Some(validator))
+
+    fn described(&self, error: &ValidationError<'_>) -> Vec<Mismatch> {
+        let path = dotted(&error.instance_path().to_string());
+        let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
+            return vec![Mismatch {
+                path,
+                message: error.to_string(),
+                is_unknown_field: false,
+            }];
+        };
+        let known = self.fields_beside(&error.schema_path().to_string());
+        let found = unexpected.iter().map(|field| Mismatch {
+            path: if path.is_empty() {
+                field.clone()
+            } else {
+                format!("{path}.{field}")
+            },
+            message: unknown_field(field, &known),
+            is_unknown_field: true,
+        });
+        found.collect()
+    }
+
+    /// The fields that an object has whose `additionalProperties` stand at a place of the schema.
+    fn fields_beside(&self, pointer: &str) -> Vec<&str> {
+        let object = pointer
+            .rsplit_once('/')
+            .and_then(|(parent, _)| self.text.pointer(parent));
+        let fields = object.and_then(|object| object["properties"].as_object());
+        fields.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+    }
 }
 
-/// What a schema does not admit of an object.
-pub(crate) fn mismatches(schema: &Validator, object: &Value) -> Vec<Mismatch> {
-    let found = schema.iter_errors(object).map(|error| Mismatch {
-        path: dotted(&error.instance_path().to_string()),
-        message: error.to_string(),
-    });
-    found.collect()
+fn unknown_field(field: &str, known: &[&str]) -> String {
+    match closest(field, known.iter().copied()) {
+        Some(meant) => format!("unknown field `{field}`; did you mean `{meant}`?"),
+        None => format!("unknown field `{field}`: there are {}", known.join(", ")),
+    }
 }
 
-/// Lets objects have no other fields than those of the schema, where that is all that they are for.
+/// Lets objects have no other fields than those of the schema, also where the API server keeps others for the operator to refuse.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -51,9 +111,8 @@ fn close(schema: &mut Value) {
                     values.push(Value::Null);
                 }
             }
-            let keeps_others = fields.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true))
-                || fields.contains_key("additionalProperties");
-            if fields.get("properties").is_some_and(Value::is_object) && !keeps_others {
+            let has_fields = fields.get("properties").is_some_and(Value::is_object);
+            if has_fields && !fields.contains_key("additionalProperties") {
                 fields.insert("additionalProperties".to_owned(), Value::Bool(false));
             }
             fields.values_mut().for_each(close);

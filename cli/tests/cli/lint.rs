@@ -52,7 +52,7 @@ fn lint_names_file_line_and_column_of_what_would_be_refused() {
     for (name, place, what) in [
         ("broken.yaml", ":35:11: ", "did you mean `reference`?"),
         ("misspelt.yaml", ":", "rol"),
-        ("widened.yaml", ":6:3: ", "deletoin"),
+        ("widened.yaml", ":7:13: ", "did you mean `deletion`?"),
         ("twice.yaml", ":", "username `ann` is taken"),
         ("document.yaml", ":13:52: ", "pusher"),
         ("denies.yaml", ":10:68: ", "may be missing for get-manifest"),
@@ -84,4 +84,74 @@ fn there_is_nothing_to_complain_about_in_the_examples() {
         assert_eq!(code, 0, "{answer}");
         assert!(!answer.starts_with("0 objects"), "{}: {answer}", path.display());
     }
+}
+
+/// What `lint` says of one file, without the name of the file.
+fn complaints(text: &str) -> (i32, Vec<String>) {
+    let files = Files::new(&[("it.yaml", text)]);
+    let path = files.path("it.yaml");
+    let (code, answer, _) = said(&run(&["lint", &path]));
+    let lines = answer.lines();
+    (
+        code,
+        lines.map(|line| line.replacen(&format!("{path}:"), "", 1)).collect(),
+    )
+}
+
+#[test]
+fn a_misspelt_field_is_told_with_the_one_that_was_meant_at_any_depth() {
+    let registry = |spec: &str| {
+        format!(
+            "apiVersion: wharfinger.dev/v1alpha1\nkind: Registry\nmetadata: {{name: main}}\nspec:\n  storage: {{emptyDir: {{}}}}\n  {spec}\n"
+        )
+    };
+    let identity = |metadata: &str, password: &str| {
+        format!(
+            "apiVersion: wharfinger.dev/v1alpha1\nkind: RegistryIdentity\nmetadata: {{name: ann{metadata}}}\nspec:\n  registryRef: {{name: main}}\n  password: {password}\n"
+        )
+    };
+    for (text, want) in [
+        (
+            registry("externalUrl: https://registry.example.com"),
+            "6:16: spec.externalUrl: unknown field `externalUrl`; did you mean `externalURL`?",
+        ),
+        (
+            registry("expose: {service: {tpe: NodePort}}"),
+            "6:27: spec.expose.service.tpe: unknown field `tpe`; did you mean `type`?",
+        ),
+        (
+            registry(
+                "allowedPolicies:\n  - {namespaces: {selector: {matchLabel: {a: b}}}, repositoryPrefixes: [a], role: pull}",
+            ),
+            "7:42: spec.allowedPolicies[0].namespaces.selector.matchLabel: unknown field `matchLabel`; did you mean `matchLabels`?",
+        ),
+        (
+            identity("", "{generate: {rotaton: {interval: 720h}}}"),
+            "6:34: spec.password.generate.rotaton: unknown field `rotaton`; did you mean `rotation`?",
+        ),
+        (
+            identity(", namepsace: team", "{generate: {}}"),
+            "3:34: metadata.namepsace: unknown field `namepsace`; did you mean `namespace`?",
+        ),
+        (
+            identity("", "{generate: {}, wombat: 1}"),
+            "6:36: spec.password.wombat: unknown field `wombat`: there are generate, hashSecretKeyRef, secretKeyRef",
+        ),
+        (
+            OBJECTS.replace("kind: Registry\n", "kind: Registry\nspek: {}\n"),
+            "4:7: spek: unknown field `spek`; did you mean `spec`?",
+        ),
+    ] {
+        assert_eq!(complaints(&text), (1, vec![want.to_owned()]), "{text}");
+    }
+    // What else is wrong with a policy is told as well.
+    let both = OBJECTS
+        .replace("    message: use", "    mesage: use")
+        .replace("reference != 'latest'\"", "referenc != 'latest'\"");
+    let (_, lines) = complaints(&both);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].contains("did you mean `message`?") && lines[1].contains("did you mean `reference`?"),
+        "{lines:?}"
+    );
 }

@@ -22,7 +22,6 @@ use crate::password_source::{PasswordSource, SecretForm};
 use crate::settings::{LogFormat, Settings};
 use crate::state::{SourceVersion, StoredHash};
 use crate::stores::{registries_of, registry_of};
-use crate::unknown_fields;
 
 /// A Registry, and the objects that name it.
 #[derive(Debug, Clone)]
@@ -197,9 +196,8 @@ impl Objects {
     }
 }
 
-/// Everything that is wrong with a policy itself, whatever Registry it is for.
+/// Everything that is wrong with what a policy says, whatever Registry it is for; fields that nobody knows aside.
 pub fn problems_of_policy(policy: &AccessPolicy) -> Vec<Problem> {
-    let unknown = unknown_fields::in_policy(&policy.spec);
     let entry = validate::policy_entry(policy);
     let problems = match entry.compile() {
         Err(problems) => problems,
@@ -210,22 +208,7 @@ pub fn problems_of_policy(policy: &AccessPolicy) -> Vec<Problem> {
         path: format!("spec.{}", problem.path),
         ..problem
     });
-    unknown.into_iter().map(unknown_field).chain(problems).collect()
-}
-
-/// Everything that is wrong with an identity itself.
-pub fn problems_of_identity(identity: &RegistryIdentity) -> Vec<Problem> {
-    unknown_fields::in_identity(&identity.spec)
-        .into_iter()
-        .map(unknown_field)
-        .collect()
-}
-
-fn unknown_field(path: String) -> Problem {
-    Problem::new(
-        path,
-        "this version does not know the field; correct the spelling or remove it",
-    )
+    problems.collect()
 }
 
 fn found<K: Resource>(kind: &'static str, object: &K, why: &Verdict) -> Refused {

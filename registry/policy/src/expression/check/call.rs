@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue};
 
-use super::{Checked, Checker, Scope, closest};
-use crate::ExpressionError;
+use super::{Checked, Checker, Scope};
 use crate::expression::environment::network;
 use crate::network::parse_network;
 use crate::pattern::{Kind, Pattern};
 use crate::vocabulary::{Function, MACROS, Style, ValueType, functions, write_call};
+use crate::{ExpressionError, closest};
 
 impl Checker<'_> {
     /// The type of a call's result.

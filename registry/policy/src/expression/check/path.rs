@@ -3,7 +3,8 @@
 use cel::IdedExpr;
 use cel::common::ast::{Expr, SelectExpr, operators};
 
-use super::{Checked, Checker, Scope, closest, with_article};
+use super::{Checked, Checker, Scope, with_article};
+use crate::closest;
 use crate::vocabulary::{ValueType, Variable, functions, variables};
 
 impl Checker<'_> {
