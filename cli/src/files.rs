@@ -216,6 +216,11 @@ impl Document {
         }
     }
 
+    /// Whether it is the server document of a registry that stands alone, and not another's object of that kind.
+    pub(crate) fn is_server_config(&self) -> bool {
+        self.kind == ServerConfig::KIND && self.value["apiVersion"].is_null()
+    }
+
     /// The object as JSON.
     pub(crate) fn value(&self) -> &Value {
         &self.value

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use registry_config::{Access, AccessIndex, DocumentError, Problem, broad_denies, describe_problems};
+use registry_config::{Access, AccessIndex, DocumentError, Problem, ServerConfig, broad_denies, describe_problems};
 use serde::Serialize;
 use wharfinger_operator::preview::problems_of_policy;
 
@@ -72,6 +72,10 @@ fn check(document: &Document) -> Result<Vec<String>> {
             None => Ok(()),
         });
         return Ok(problems.err().map(|error| said(&error, "content.")).unwrap_or_default());
+    }
+    if document.is_server_config() {
+        let problems = ServerConfig::accept(&document.text).err();
+        return Ok(problems.map(|error| said(&error, "")).unwrap_or_default());
     }
     let Some(schema) = schema::of_kind(&document.kind)? else {
         return Ok(Vec::new());

@@ -155,3 +155,39 @@ fn a_misspelt_field_is_told_with_the_one_that_was_meant_at_any_depth() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn a_server_document_is_checked_as_the_registry_does_at_its_start() {
+    let good = "kind: ServerConfig\nformatVersion: 1\nlisten: 127.0.0.1:5000\nadminListen: 127.0.0.1:5001\nstorage:\n  filesystem:\n    root: /data\n";
+    assert_eq!(complaints(good).0, 0);
+    let foreign = "apiVersion: example.com/v1\nkind: ServerConfig\nmetadata: {name: x}\n";
+    assert_eq!(complaints(foreign).0, 0, "that is not ours");
+    let commented = format!("# ours\n---\n{good}");
+    for (text, place, what) in [
+        (
+            commented.replace("127.0.0.1:5000", "localhost:5000"),
+            "5:9: ",
+            "no address to listen on",
+        ),
+        (commented.replace("adminListen", "adminlisten"), "6:1: ", "adminlisten"),
+        (
+            commented.replace("5001", "5000"),
+            "6:14: adminListen: ",
+            "the admin port must not be the one that clients reach",
+        ),
+        (
+            format!("{good}uploads:\n  expireAfter: 0s\n"),
+            "9:16: uploads.expireAfter: ",
+            "at least `1s`",
+        ),
+        (
+            good.replace("formatVersion: 1", "formatVersion: 9"),
+            "2:16: ",
+            "formatVersion 9",
+        ),
+    ] {
+        let (code, lines) = complaints(&text);
+        assert_eq!((code, lines.len()), (1, 1), "{lines:?}");
+        assert!(lines[0].starts_with(place) && lines[0].contains(what), "{lines:?}");
+    }
+}

@@ -176,6 +176,19 @@ impl ServerConfig {
         document::parse(Self::KIND, text)
     }
 
+    /// Parses the document and checks what its parts say together, as the registry does before it starts.
+    ///
+    /// # Errors
+    /// As [`ServerConfig::parse`], and with everything that [`ServerConfig::problems`] finds.
+    pub fn accept(text: &str) -> Result<Self, DocumentError> {
+        let config = Self::parse(text)?;
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(DocumentError::Invalid(problems));
+        }
+        Ok(config)
+    }
+
     /// What is wrong with the document although each value alone is well formed.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

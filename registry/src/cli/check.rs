@@ -41,21 +41,11 @@ fn server_problems(path: &Path) -> anyhow::Result<Vec<String>> {
         tls.map(|why| DocumentError::Invalid(vec![Problem::new("tls", why)]))
     };
     Ok(
-        match server_config(&text).and_then(|config| problems(config).map_or(Ok(()), Err)) {
+        match ServerConfig::accept(&text).and_then(|config| problems(config).map_or(Ok(()), Err)) {
             Ok(()) => Vec::new(),
             Err(error) => registry_config::describe_problems(path, &text, "", &error),
         },
     )
-}
-
-/// Parses a server document and checks what its parts say together.
-pub(super) fn server_config(text: &str) -> Result<ServerConfig, DocumentError> {
-    let config = ServerConfig::parse(text)?;
-    let problems = config.problems();
-    if !problems.is_empty() {
-        return Err(DocumentError::Invalid(problems));
-    }
-    Ok(config)
 }
 
 fn access_problems(document: &Path, htpasswd: Option<&Path>) -> anyhow::Result<Vec<String>> {

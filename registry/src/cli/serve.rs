@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use super::{ServeArguments, check};
+use super::ServeArguments;
 use crate::access::{Current, file, secret};
 use crate::admin::{self, Admin};
 use crate::audit::Audit;
@@ -71,7 +71,7 @@ enum Source {
 pub(super) fn read_config(path: &Path) -> anyhow::Result<ServerConfig> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read the server document `{}`", path.display()))?;
-    let config = check::server_config(&text);
+    let config = ServerConfig::accept(&text);
     config.or_else(|error| {
         bail!(
             "the server document is refused:\n{}",
