@@ -30,6 +30,13 @@ pub(crate) struct Common {
     pub(crate) output: Format,
 }
 
+impl Common {
+    /// The namespace of objects in files that name none.
+    pub(crate) fn home(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+}
+
 /// How answers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {

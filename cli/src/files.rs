@@ -1,6 +1,6 @@
 //! Files with Kubernetes objects or access documents.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -14,6 +14,7 @@ use serde_json::Value;
 use wharfinger_operator::preview::Objects;
 
 use crate::arguments::Common;
+use crate::twice;
 
 /// Our kinds.
 const OWN_KINDS: [&str; 3] = ["Registry", "RegistryIdentity", "AccessPolicy"];
@@ -55,10 +56,11 @@ pub(crate) struct Set {
     pub(crate) namespaces: HashMap<String, BTreeMap<String, String>>,
 }
 
-/// Reads what a question is about. Nothing is left out: an answer without a Deny would be the wrong one.
-pub(crate) fn read(paths: &[PathBuf]) -> Result<Contents> {
+/// Reads what a question is about; objects without a namespace are of `home`. Nothing is left out: an answer without a Deny
+/// would be the wrong one.
+pub(crate) fn read(paths: &[PathBuf], home: &str) -> Result<Contents> {
     let (mut set, mut content) = (Set::default(), None);
-    for document in documents(paths) {
+    for document in documents(paths, home) {
         let document = document.map_err(anyhow::Error::msg)?;
         if document.kind != AccessIndex::KIND {
             set.add(&document)?;
@@ -82,25 +84,33 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Contents> {
     }
 }
 
-/// Every object of files, and of the YAML files in directories.
-pub(crate) fn documents(paths: &[PathBuf]) -> Vec<Result<Document, Unreadable>> {
+/// Every object of files, and of the YAML files in directories. Objects without a namespace are of `home`.
+pub(crate) fn documents(paths: &[PathBuf], home: &str) -> Vec<Result<Document, Unreadable>> {
+    twice::refuse(inside(paths, &mut HashSet::new()), home)
+}
+
+/// The objects of files that nobody has read yet: one may be named, and be in a directory that is named as well.
+fn inside(paths: &[PathBuf], known: &mut HashSet<PathBuf>) -> Vec<Result<Document, Unreadable>> {
     let mut found = Vec::new();
     for path in paths {
+        if path.canonicalize().is_ok_and(|file| !known.insert(file)) {
+            continue;
+        }
         if !path.is_dir() {
             found.extend(objects(path));
             continue;
         }
         match fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) => {
-                let mut inside: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-                inside.retain(|path| {
+                let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+                entries.retain(|path| {
                     path.is_dir()
                         || path
                             .extension()
                             .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known))
                 });
-                inside.sort();
-                found.extend(documents(&inside));
+                entries.sort();
+                found.extend(inside(&entries, known));
             }
             Err(error) => found.push(Err(format!("{}: {error}", path.display()))),
         }
@@ -187,7 +197,7 @@ impl Document {
     /// Whether it is what it says to be. A kind that is misspelt would be left out of every answer.
     fn identify(&self) -> Result<(), (&'static str, String)> {
         let version = self.value["apiVersion"].as_str();
-        let is_ours = OWN_KINDS.contains(&self.kind.as_str());
+        let is_ours = self.is_own();
         match version {
             _ if self.kind.is_empty() => Err(("", "this is no object: it has no `kind`".to_owned())),
             None if self.kind == AccessIndex::KIND || self.kind == ServerConfig::KIND => Ok(()),
@@ -216,6 +226,16 @@ impl Document {
         }
     }
 
+    /// Whether it is of one of our kinds.
+    pub(crate) fn is_own(&self) -> bool {
+        OWN_KINDS.contains(&self.kind.as_str())
+    }
+
+    /// Whether it is a namespace of Kubernetes, and not another's object of that kind.
+    pub(crate) fn is_namespace(&self) -> bool {
+        self.kind == "Namespace" && self.value["apiVersion"] == "v1"
+    }
+
     /// Whether it is the server document of a registry that stands alone, and not another's object of that kind.
     pub(crate) fn is_server_config(&self) -> bool {
         self.kind == ServerConfig::KIND && self.value["apiVersion"].is_null()
@@ -239,7 +259,7 @@ impl Set {
             "Registry" => self.registries.push(document.parse()?),
             "RegistryIdentity" => self.identities.push(document.parse()?),
             "AccessPolicy" => self.policies.push(document.parse()?),
-            "Namespace" => {
+            _ if document.is_namespace() => {
                 let namespace: Namespace = document.parse()?;
                 self.namespaces.insert(namespace.name_any(), namespace.labels().clone());
             }
@@ -254,9 +274,9 @@ impl Set {
 
     /// A Registry of these, or the only one, with what is about it. Objects without a namespace are of that of the command line.
     pub(crate) fn about(mut self, name: Option<&str>, common: &Common) -> Result<Objects> {
-        let home = common.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let home = common.home();
         for registry in &mut self.registries {
-            registry.metadata.namespace.get_or_insert_with(|| home.clone());
+            registry.metadata.namespace.get_or_insert_with(|| home.to_owned());
         }
         let full =
             |registry: &Registry| format!("{}/{}", registry.namespace().unwrap_or_default(), registry.name_any());
@@ -282,7 +302,7 @@ impl Set {
             registries: Vec::new(),
             ..self
         }
-        .of(registry, &home))
+        .of(registry, home))
     }
 
     /// What of these is about a Registry.

@@ -21,7 +21,7 @@ struct Complaint {
 /// `lint`
 pub(crate) fn run(common: &Common, files: &Files) -> Result<ExitCode> {
     let (mut complaints, mut documents) = (Vec::new(), Vec::new());
-    for found in documents_of(&files.files) {
+    for found in documents_of(&files.files, common.home()) {
         match found {
             Ok(document) => documents.push(document),
             Err(text) => complaints.push(Complaint { text }),
@@ -98,7 +98,7 @@ fn check(document: &Document) -> Result<Vec<String>> {
 
 /// What is wrong with documents because of each other: names that are taken, what a Registry does not admit.
 fn together(common: &Common, set: Set, places: &[&Document]) -> Vec<Complaint> {
-    let home = common.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let home = common.home();
     let Set {
         mut registries,
         identities,
@@ -107,7 +107,7 @@ fn together(common: &Common, set: Set, places: &[&Document]) -> Vec<Complaint> {
     } = set;
     let mut complaints = Vec::new();
     for registry in &mut registries {
-        registry.metadata.namespace.get_or_insert_with(|| home.clone());
+        registry.metadata.namespace.get_or_insert_with(|| home.to_owned());
     }
     for registry in registries {
         let about = Set {
@@ -116,11 +116,11 @@ fn together(common: &Common, set: Set, places: &[&Document]) -> Vec<Complaint> {
             policies: policies.clone(),
             namespaces: namespaces.clone(),
         };
-        let preview = about.of(registry, &home).preview();
+        let preview = about.of(registry, home).preview();
         for refused in preview.refused {
             let document = places.iter().find(|document| {
                 let metadata = &document.value()["metadata"];
-                let namespace = metadata["namespace"].as_str().unwrap_or(&home);
+                let namespace = metadata["namespace"].as_str().unwrap_or(home);
                 document.kind == refused.kind && metadata["name"] == refused.name && namespace == refused.namespace
             });
             let Some(document) = document else { continue };

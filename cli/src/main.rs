@@ -10,6 +10,7 @@ mod output;
 mod rotate;
 mod schema;
 mod status;
+mod twice;
 mod world;
 
 use std::process::ExitCode;

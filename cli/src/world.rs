@@ -25,7 +25,7 @@ impl World {
         let objects = if question.files.is_empty() {
             cluster::objects(common, question.registry.as_deref()).await?
         } else {
-            match files::read(&question.files)? {
+            match files::read(&question.files, common.home())? {
                 files::Contents::Document(content) => return Self::of(*content, Vec::new(), BTreeMap::new()),
                 files::Contents::Objects(objects) => objects.about(question.registry.as_deref(), common)?,
             }

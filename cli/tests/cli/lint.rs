@@ -191,3 +191,81 @@ fn a_server_document_is_checked_as_the_registry_does_at_its_start() {
         assert!(lines[0].starts_with(place) && lines[0].contains(what), "{lines:?}");
     }
 }
+
+#[test]
+fn an_object_that_stands_twice_is_told_at_the_second_place_and_nothing_is_answered_about_it() {
+    let ann = |metadata: &str| {
+        format!(
+            "apiVersion: wharfinger.dev/v1alpha1\nkind: RegistryIdentity\nmetadata: {{{metadata}}}\nspec:\n  registryRef: {{name: main}}\n  password: {{generate: {{}}}}\n"
+        )
+    };
+    let namespace = |label: &str| {
+        format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: team\n  labels: {{team: {label}}}\n")
+    };
+    let files = Files::new(&[
+        ("a.yaml", OBJECTS),
+        ("again.yaml", &ann("name: ann, namespace: team")),
+        (
+            "home.yaml",
+            &format!("{}---\n{}", ann("name: ann"), ann("name: ann, namespace: default")),
+        ),
+        ("elsewhere.yaml", &ann("name: ann, namespace: other")),
+        ("blue.yaml", &namespace("blue")),
+        ("azure.yaml", &namespace("blue")),
+        ("red.yaml", &namespace("red")),
+    ]);
+    let path = |name: &str| files.path(name);
+    let told = |place: &str, what: &str, first: &str| {
+        format!(
+            "{place}: metadata.name: {what} is in {first} as well; one of them would replace the other: remove it, or give it another name"
+        )
+    };
+    for (names, want) in [
+        (
+            &["a.yaml", "again.yaml"][..],
+            told(
+                &format!("{}:3:18", path("again.yaml")),
+                "RegistryIdentity team/ann",
+                &format!("{}:10", path("a.yaml")),
+            ),
+        ),
+        (
+            &["home.yaml"],
+            told(
+                &format!("{}:10:18", path("home.yaml")),
+                "RegistryIdentity default/ann",
+                &format!("{}:3", path("home.yaml")),
+            ),
+        ),
+        (
+            &["blue.yaml", "red.yaml"],
+            told(
+                &format!("{}:4:9", path("red.yaml")),
+                "Namespace team",
+                &format!("{}:4", path("blue.yaml")),
+            ),
+        ),
+    ] {
+        let paths: Vec<String> = names.iter().map(|name| path(name)).collect();
+        let mut lint = vec!["lint"];
+        lint.extend(paths.iter().map(String::as_str));
+        let (code, answer, _) = said(&run(&lint));
+        assert_eq!((code, answer.as_str()), (1, want.as_str()));
+        let mut question = vec!["can-i", "pull", "apps/web", "--as", "ann"];
+        question.extend(paths.iter().flat_map(|path| ["-f", path.as_str()]));
+        let (code, answer, complaint) = said(&run(&question));
+        assert_eq!((code, answer.as_str(), complaint.as_str()), (2, "", want.as_str()));
+    }
+    // The same name elsewhere, the same labels, and a file that is named twice are nothing to complain about.
+    let (objects, folder) = (path("a.yaml"), files.0.path().display().to_string());
+    for names in [
+        vec![objects.as_str(), &path("elsewhere.yaml")],
+        vec![&path("blue.yaml"), &path("azure.yaml")],
+        vec![&objects, &objects],
+    ] {
+        let (code, answer, _) = said(&run(&[&["lint"], names.as_slice()].concat()));
+        assert_eq!(code, 0, "{answer}");
+    }
+    let (_, answer, _) = said(&run(&["lint", &folder, &objects]));
+    assert_eq!(answer.lines().count(), 3, "{answer}");
+}

@@ -50,7 +50,7 @@ pub use htpasswd::{BadLine, Htpasswd, HtpasswdProblem};
 pub use observe::{Audit, Traces};
 pub use oidc::{OidcIssuer, OidcProvider, OidcRefusal, OidcSubject, RequiredClaim, SignatureAlgorithm};
 pub use password::{HashCost, HashMemory, InvalidPasswordHash, InvalidPasswordHashing, PasswordHash, PasswordHashing};
-pub use position::describe_problems;
+pub use position::{describe_problems, position_of};
 pub use problem::Problem;
 pub use rule_action::RuleAction;
 pub use server::{AccessSecret, FilesystemStorage, Limits, ServerConfig, Storage, TlsFiles, Uploads};

@@ -36,7 +36,7 @@ pub fn describe_problems(file: &Path, text: &str, prefix: &str, error: &Document
 }
 
 /// The line and column, from 1, of the value at `path` of a YAML document, or of the nearest value around it.
-pub(crate) fn position_of(text: &str, path: &str) -> (u64, u64) {
+pub fn position_of(text: &str, path: &str) -> (u64, u64) {
     position_in(tree(text).as_ref(), path)
 }
 
