@@ -2,7 +2,9 @@
 
 mod ask;
 mod bearer;
+mod groups;
 mod report;
+mod who_can;
 
 use std::process::ExitCode;
 
@@ -10,7 +12,6 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 use registry_config::{Access, Deletion, IdentityEntry, PolicyEntry};
 use registry_policy::{Action, Caller, Decision, Expression, Identity, Subject};
-use serde::Serialize;
 
 use crate::arguments::{Common, Question};
 use crate::output;
@@ -18,6 +19,7 @@ use crate::world::World;
 use ask::{Ask, actions};
 use bearer::{Bearer, Facts, Refusal};
 use report::{Explanation, Verdict};
+pub(crate) use who_can::who_can;
 
 /// Somebody, and what they ask for.
 struct Situation<'a> {
@@ -239,75 +241,6 @@ pub(crate) async fn explain(common: &Common, question: &Question) -> Result<Exit
     note_refused(&world);
     output::answer(common.output, &found, |found| {
         found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
-    })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Somebody who may do what was asked for.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Allowed {
-    /// A username; none is callers who do not sign in.
-    username: Option<String>,
-    groups: Vec<String>,
-    policy: Option<String>,
-    rule: Option<String>,
-}
-
-/// `who-can`
-pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<ExitCode> {
-    if question.username.is_some() || question.token.is_some() {
-        bail!("who-can asks about everybody: leave out --as and --token, or ask `can-i`");
-    }
-    let asks = asks(question)?;
-    let world = World::read(common, question).await?;
-    let at = question.at.unwrap_or_else(Timestamp::now);
-    note_address(&world.access, question);
-    output::complain(
-        "Listed are identities; users of a user file, a proxy, an issuer or a token server are not known here.",
-    );
-    let listed = world.access.content.identities.iter();
-    let everybody = listed
-        .filter(|identity| identity.is_in_force(at))
-        .map(|identity| Some(identity.clone()));
-    let found: Vec<Allowed> = everybody
-        .chain([None])
-        .filter_map(|identity| {
-            let situation = Situation::about(&world, question, identity, at);
-            let verdicts: Vec<Verdict> = asks.iter().map(|ask| Verdict::of(&situation, ask)).collect();
-            let verdict = verdicts
-                .iter()
-                .all(|verdict| verdict.allowed)
-                .then(|| verdicts.last())??;
-            let (policy, rule) = verdict.by.clone().unzip();
-            let groups = situation.identity.as_ref().map(|identity| identity.groups.clone());
-            Some(Allowed {
-                username: situation.identity.as_ref().map(|identity| identity.username.clone()),
-                groups: groups.unwrap_or_default(),
-                policy,
-                rule,
-            })
-        })
-        .collect();
-    note_refused(&world);
-    output::answer(common.output, &found, |found| {
-        if found.is_empty() {
-            return "nobody".to_owned();
-        }
-        let rows: Vec<Vec<String>> = found
-            .iter()
-            .map(|one| {
-                vec![
-                    one.username
-                        .clone()
-                        .unwrap_or_else(|| "(without signing in)".to_owned()),
-                    one.groups.join(","),
-                    one.policy.clone().unwrap_or_default(),
-                    one.rule.clone().unwrap_or_default(),
-                ]
-            })
-            .collect();
-        output::table(&["WHO", "GROUPS", "BY POLICY", "RULE"], &rows)
     })?;
     Ok(ExitCode::SUCCESS)
 }

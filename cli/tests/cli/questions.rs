@@ -116,6 +116,81 @@ fn who_can_lists_everybody_who_may() {
 }
 
 #[test]
+fn who_can_lists_groups_of_people_whom_nobody_lists() {
+    let issuer = BEARERS.replace(
+        "      username: claims.repository\n",
+        "      username: claims.repository\n      groups: claims.teams\n",
+    );
+    let policy = |name: &str, effect: &str, subjects: &str, rule: &str| {
+        format!(
+            "---\napiVersion: wharfinger.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {{name: {name}, namespace: team}}\nspec:\n  targetRefs: [{{name: main}}]\n  effect: {effect}\n  subjects: [{subjects}]\n  rules: [{{name: r, repositories: ['x/**'], actions: [get-manifest]{rule}}}]\n"
+        )
+    };
+    let groups = "{group: 'github:dev'}, {group: dev}, {group: 'system:serviceaccounts:build'}, {group: 'system:serviceaccounts:other'}";
+    let plain = policy("teams", "Allow", groups, "");
+    let by_tag = policy("teams", "Allow", groups, ", when: \"request.reference == 'latest'\"");
+    let by_name = policy(
+        "teams",
+        "Allow",
+        groups,
+        ", when: \"identity.username != 'github:eve'\"",
+    );
+    let denied = policy("refused", "Deny", "{group: 'github:dev'}", "");
+    let denied_one = policy("refused", "Deny", "{identity: 'github:eve'}", "");
+    let denied_bot = policy("refused", "Deny", "{identity: bot}", "");
+    let ask = |policies: &[&str]| {
+        let files = Files::new(&[("objects.yaml", &(issuer.clone() + &policies.concat()))]);
+        let output = run(&[
+            "who-can",
+            "-f",
+            &files.path("objects.yaml"),
+            "-o",
+            "json",
+            "get-manifest",
+            "x/y",
+        ]);
+        let (_, answer, complaint) = said(&output);
+        let rows: serde_json::Value = serde_json::from_str(&answer).expect(&complaint);
+        let rows = rows.as_array().unwrap().iter();
+        let found: Vec<String> = rows
+            .map(|row| format!("{} by {}/{}", row["group"], row["policy"], row["rule"]).replace('"', ""))
+            .collect();
+        let depends = complaint
+            .lines()
+            .filter(|line| line.contains("depends on more than the group"));
+        (found, depends.map(str::to_owned).collect::<Vec<_>>().join("\n"))
+    };
+    // Of a group without an issuer's name, or of a namespace that is not admitted, nobody comes from outside.
+    let (dev, build) = ("github:dev by teams/r", "system:serviceaccounts:build by teams/r");
+    for policies in [&[plain.as_str()][..], &[&by_tag], &[&plain, &denied_bot]] {
+        assert_eq!(
+            ask(policies),
+            (vec![dev.to_owned(), build.to_owned()], String::new()),
+            "{policies:?}"
+        );
+    }
+    assert_eq!(ask(&[&plain, &denied]), (vec![build.to_owned()], String::new()));
+    // What depends on who it is, is told to do so.
+    let (found, depends) = ask(&[&plain, &denied_one]);
+    assert_eq!(found, [build]);
+    assert!(
+        depends.lines().count() == 1 && depends.contains("`github:dev`"),
+        "{depends}"
+    );
+    let (found, depends) = ask(&[&by_name]);
+    assert!(found.is_empty() && depends.lines().count() == 2, "{found:?} {depends}");
+    let files = Files::new(&[("objects.yaml", &(issuer.clone() + &plain))]);
+    let (_, answer, _) = said(&run(&[
+        "who-can",
+        "-f",
+        &files.path("objects.yaml"),
+        "get-manifest",
+        "x/y",
+    ]));
+    assert!(answer.contains("\n(in group github:dev) "), "{answer}");
+}
+
+#[test]
 fn what_a_tenant_asks_for_counts_as_far_as_it_is_admitted() {
     let admitting = OBJECTS.replace(
         "  storage: {emptyDir: {}}",
