@@ -4,8 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
 
 /// Longest that one call may take; the client's own retries count.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -122,6 +123,30 @@ pub async fn put(secrets: &Api<Secret>, mut secret: Secret, version: Option<Stri
     }
     secret.metadata.resource_version = version;
     call(what, secrets.replace(&name, &params, &secret)).await
+}
+
+/// Deletes an object as it was found, and no other version of it; whether it was still there as it was. `what` completes the sentence
+/// "cannot …".
+///
+/// # Errors
+/// Like [`call`], apart from an object that is another now, or gone.
+pub async fn delete_exactly<K>(
+    what: impl Into<String>,
+    objects: &Api<K>,
+    found: &impl ResourceExt,
+) -> Result<bool, Error>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let params = DeleteParams::default().preconditions(Preconditions {
+        uid: found.uid(),
+        resource_version: found.resource_version(),
+    });
+    match call(what, objects.delete(&found.name_any(), &params)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// How the operator makes and replaces objects: what it writes is its own.

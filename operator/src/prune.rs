@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crds::{Registry, RegistryIdentity, labels};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, PartialObjectMeta, Preconditions};
+use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
@@ -110,15 +110,8 @@ async fn prune(context: &Context, secret: &PartialObjectMeta<Secret>) -> Result<
         return Ok(());
     }
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
-    let exactly_this = Preconditions {
-        uid: secret.uid(),
-        resource_version: secret.resource_version(),
-    };
-    let params = DeleteParams::default().preconditions(exactly_this);
-    match api::call(format!("delete Secret `{name}`"), secrets.delete(&name, &params)).await {
-        Ok(_) => tracing::info!(namespace, secret = name, "deleted: what it belonged to is gone"),
-        Err(error) if error.is_not_found() || error.is_conflict() => {}
-        Err(error) => return Err(error),
+    if api::delete_exactly(format!("delete Secret `{name}`"), &secrets, secret).await? {
+        tracing::info!(namespace, secret = name, "deleted: what it belonged to is gone");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crds::{labels, reasons};
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -184,16 +184,7 @@ async fn prune(
             continue;
         }
         let objects: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind.resource());
-        let exactly_this = Preconditions {
-            uid: object.uid(),
-            resource_version: object.resource_version(),
-        };
-        let params = DeleteParams::default().preconditions(exactly_this);
-        match api::call(format!("delete {} `{name}`", kind.name), objects.delete(&name, &params)).await {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() || error.is_conflict() => {}
-            Err(error) => return Err(error),
-        }
+        api::delete_exactly(format!("delete {} `{name}`", kind.name), &objects, object.as_ref()).await?;
     }
     Ok(())
 }

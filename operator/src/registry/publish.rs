@@ -155,7 +155,7 @@ pub(super) async fn publish(
     // Last, because a revocation waits for nothing that is not needed.
     let replaced = state_version.filter(|_| !unchanged);
     for shard in replaced.into_iter().flat_map(|version| &version.shards) {
-        tidy::delete(&secrets, shard, None, None).await;
+        tidy::delete(&secrets, shard).await;
     }
     let Some(document) = written else {
         return Ok(found(snapshot));

@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 use crds::{PullSecret, RegistryIdentity, labels, reasons};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 
@@ -194,17 +193,8 @@ async fn remove_others(snapshot: &Snapshot, context: &Context) -> Result<(), api
     });
     for secret in left_over {
         let name = secret.name_any();
-        let exactly_this = Preconditions {
-            uid: secret.uid(),
-            resource_version: secret.resource_version(),
-        };
-        let params = DeleteParams::default().preconditions(exactly_this);
         let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &secret.namespace().unwrap_or_default());
-        match api::call(format!("delete Secret `{name}`"), secrets.delete(&name, &params)).await {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() || error.is_conflict() => {}
-            Err(error) => return Err(error),
-        }
+        api::delete_exactly(format!("delete Secret `{name}`"), &secrets, secret.as_ref()).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crds::labels;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, PartialObjectMeta, Preconditions};
+use kube::api::{DeleteParams, PartialObjectMeta};
 use kube::{Api, ResourceExt};
 
 use super::snapshot::{LiveIndex, Snapshot};
@@ -44,25 +44,30 @@ pub(super) async fn tidy(context: &Context, snapshot: &Snapshot) {
             && is_left_over(secret)
     });
     for secret in left_over {
-        delete(
-            &snapshot.secrets(context),
-            &secret.name_any(),
-            secret.uid(),
-            secret.resource_version(),
-        )
-        .await;
+        let what = format!("delete Secret `{}`", secret.name_any());
+        let deleted = api::delete_exactly(what, &snapshot.secrets(context), secret.as_ref()).await;
+        log(deleted.map(drop));
     }
 }
 
-/// Deletes a shard, exactly this one. What fails is logged, and left for another time: nothing depends on it.
-pub(super) async fn delete(secrets: &Api<Secret>, name: &str, uid: Option<String>, resource_version: Option<String>) {
-    let params = DeleteParams::default().preconditions(Preconditions { uid, resource_version });
-    match api::call(format!("delete Secret `{name}`"), secrets.delete(name, &params)).await {
-        Ok(_) => {}
-        Err(error) if error.is_not_found() || error.is_conflict() => {}
-        Err(error) => tracing::warn!(
+/// Deletes a shard that the operator has written and lists no more. What fails is logged, and left for another time: nothing depends on it.
+pub(super) async fn delete(secrets: &Api<Secret>, name: &str) {
+    let deleted = api::call(
+        format!("delete Secret `{name}`"),
+        secrets.delete(name, &DeleteParams::default()),
+    )
+    .await;
+    match deleted {
+        Err(error) if error.is_not_found() => {}
+        other => log(other.map(drop)),
+    }
+}
+
+fn log(deleted: Result<(), api::Error>) {
+    if let Err(error) = deleted {
+        tracing::warn!(
             error = api::chain(&error),
             "a shard that nothing lists is left for another time"
-        ),
+        );
     }
 }

@@ -35,8 +35,10 @@ pub(crate) fn all_of(text: &str, error: DocumentError) -> DocumentError {
         return error;
     };
     let problems = problems(text);
-    let is_about_hash = |problem: &Problem| position_of(text, &format!("content.{}", problem.path)) == (*line, *column);
-    if problems.iter().any(is_about_hash) {
+    // Whoever reads a document stops at the first.
+    let first = problems.first();
+    let place = first.map(|first| position_of(text, &format!("content.{}", first.path)));
+    if place == Some((*line, *column)) {
         DocumentError::Invalid(problems)
     } else {
         error
