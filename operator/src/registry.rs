@@ -78,7 +78,7 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
 
     let (application, publication) = match &plan.manage {
         Manage::Everything { state, .. } => {
-            if let Some(left) = too_soon(&context, &reference, &plan, &snapshot) {
+            if let Some(left) = too_soon(&context, &reference, &plan) {
                 return Ok(Action::requeue(left));
             }
             // What people may do goes first: a revocation waits for no Deployment.
@@ -128,8 +128,8 @@ pub(crate) async fn reconcile(registry: Arc<Registry>, context: Arc<Context>) ->
 }
 
 /// How long a publication must still wait so that a burst of changes becomes one.
-fn too_soon(context: &Context, reference: &ObjectRef<Registry>, plan: &Plan, snapshot: &Snapshot) -> Option<Duration> {
-    if !publish::is_due(snapshot, plan) {
+fn too_soon(context: &Context, reference: &ObjectRef<Registry>, plan: &Plan) -> Option<Duration> {
+    if !plan.is_outdated {
         return None;
     }
     let published = context.published.lock().expect("no holder panics");

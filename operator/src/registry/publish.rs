@@ -16,7 +16,7 @@ use crate::decoded::Versions;
 use crate::names;
 use crate::registry::snapshot::{LiveIndex, Published, Snapshot};
 use crate::registry::tidy;
-use crate::registry::validate::{self, Plan};
+use crate::registry::validate::Plan;
 use crate::shards::{self, Idle, Occupied};
 use crate::state::{LiveState, STATE_KEY, SecretVersion, State};
 use crate::state_shards::{LIST_KEY, List};
@@ -61,11 +61,6 @@ pub(super) fn found(snapshot: &Snapshot) -> Publication {
     }
 }
 
-/// Whether the document is to be written.
-pub(super) fn is_due(snapshot: &Snapshot, plan: &Plan) -> bool {
-    validate::is_outdated(snapshot, &plan.content)
-}
-
 /// Writes what differs: nothing in the steady state.
 pub(super) async fn publish(
     context: &Context,
@@ -73,7 +68,7 @@ pub(super) async fn publish(
     state: &State,
     plan: &Plan,
 ) -> Result<Publication, api::Error> {
-    let due = is_due(snapshot, plan);
+    let due = plan.is_outdated;
     let refuse = |why: String| Publication {
         refused: Some(why),
         ..found(snapshot)

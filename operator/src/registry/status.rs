@@ -20,7 +20,7 @@ use super::apply::Application;
 use super::proof::{Proof, is_ready};
 use super::publish::Publication;
 use super::snapshot::{Claim, Snapshot, key_entry};
-use super::validate::{Manage, Plan, Storage, is_outdated};
+use super::validate::{Manage, Plan, Storage};
 use crate::api;
 use crate::conditions::conditions;
 use crate::context::Context;
@@ -60,7 +60,7 @@ impl Findings<'_> {
 
     /// Whether the plan's document is the one in force.
     fn is_published(&self) -> bool {
-        self.publication.was_written() || !is_outdated(self.snapshot, &self.plan.content)
+        self.publication.was_written() || !self.plan.is_outdated
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Plan {
     pub(super) waits_for_certificate: bool,
     /// The access document's content.
     pub(super) content: AccessContent,
+    /// Whether the document in force differs from that.
+    pub(super) is_outdated: bool,
     /// The revision of the document if it is published now.
     pub(super) next_revision: u64,
     /// Whether a Secret of the Registry's own is wanted that is not there, or of which no watch tells.
@@ -168,6 +170,7 @@ pub(super) fn validate(snapshot: &Snapshot, settings: &Settings) -> Plan {
             .is_ok_and(|workload| waits_for_certificate(snapshot, workload)),
         workload,
         manage,
+        is_outdated: is_outdated(snapshot, &content),
         content,
         next_revision,
         secret_missing: snapshot.certificate.is_unresolved()
@@ -235,7 +238,7 @@ fn next_revision(snapshot: &Snapshot, state: &State) -> u64 {
 }
 
 /// Whether the document in force differs from `content`.
-pub(super) fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool {
+fn is_outdated(snapshot: &Snapshot, content: &AccessContent) -> bool {
     match &snapshot.index {
         LiveIndex::Read { document, .. } => {
             document.digest != digest_of(content) || snapshot.highest_reported > document.revision
