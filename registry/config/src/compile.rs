@@ -111,8 +111,10 @@ impl Access {
             None
         });
         let policies = compile_policies(&content.policies, &mut problems);
-        let hashes = content.identities.iter().flat_map(|identity| &identity.passwords);
-        let nobodys_hash = PasswordHash::of_nobody_among(hashes.map(|entry| &entry.hash));
+        // What other namespaces bring along has no say: whose names are there could be told by it.
+        let home = content.identities.iter().filter(|identity| identity.home);
+        let hashes = home.flat_map(|identity| &identity.passwords).map(|entry| &entry.hash);
+        let nobodys_hash = PasswordHash::of_nobody_among(hashes);
         if problems.is_empty() {
             Ok(Self {
                 content,

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub use hashing::{InvalidPasswordHashing, PasswordHashing};
 pub use verify::HashMemory;
 
+/// How many bytes Argon2 makes at least, everywhere it is not told otherwise.
+const MIN_OUTPUT: usize = 32;
+
 /// The hash of a password: Argon2id in PHC string format, `$argon2id$v=19$m=…,t=…,p=…$<salt>$<hash>`, or bcrypt as
 /// `htpasswd -B` writes it, `$2y$<cost>$<salt and hash>`, with bounded cost.
 ///
@@ -70,6 +73,11 @@ pub enum InvalidPasswordHash {
     /// The salt or the hash itself is missing, so that no password could ever match.
     #[error("the hash is truncated: its {0} is missing")]
     Truncated(&'static str),
+    /// The hash itself is shorter than anybody makes it.
+    #[error(
+        "the hash itself is {0} bytes long, but at least {MIN_OUTPUT} make one: was it cut off when it was copied?"
+    )]
+    Short(usize),
     /// Salt and hash are not as long as they must be.
     #[error("the bcrypt hash is {0} characters long, but 60 make one: was it cut off when it was copied?")]
     Length(usize),
@@ -197,8 +205,12 @@ fn check_argon2(text: &str, cap: HashCost) -> Result<(), InvalidPasswordHash> {
     if parsed.salt.is_none() {
         return Err(InvalidPasswordHash::Truncated("salt"));
     }
-    if parsed.hash.is_none() {
+    let Some(hash) = parsed.hash else {
         return Err(InvalidPasswordHash::Truncated("hash"));
+    };
+    // Argon2 makes shorter ones on demand, and nobody asks for them: one that was cut off looks like that, and matches no password.
+    if hash.len() < MIN_OUTPUT {
+        return Err(InvalidPasswordHash::Short(hash.len()));
     }
     argon2::Params::try_from(&parsed).map_err(|_| InvalidPasswordHash::Syntax)?;
     Ok(())

@@ -1,11 +1,13 @@
 //! Where a value stands in a YAML document: from a problem's path to line and column.
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::path::Path;
 
-use crate::{DocumentError, Problem};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+
+use crate::{DocumentError, Problem, document};
 
 /// Describes why the document `text`, read from `file`, was refused: a line for each problem, which begins with
 /// `file:line:column:` as compilers write it.
@@ -13,7 +15,8 @@ use serde_saphyr::Spanned;
 /// `prefix` is the path of the part of the document that the paths of problems are relative to.
 pub fn describe_problems(file: &Path, text: &str, prefix: &str, error: &DocumentError) -> Vec<String> {
     let file = file.display();
-    let tree = tree(text);
+    // Not every error needs it, and there may be no problem at all.
+    let tree = LazyCell::new(|| tree(text));
     let line = |path: &str| {
         let (line, column) = position_in(tree.as_ref(), path);
         format!("{file}:{line}:{column}: ")
@@ -41,7 +44,7 @@ pub fn position_of(text: &str, path: &str) -> (u64, u64) {
 }
 
 fn tree(text: &str) -> Option<Spanned<Node>> {
-    serde_saphyr::from_str(text).ok()
+    document::from_yaml(text).ok()
 }
 
 fn position_in(tree: Option<&Spanned<Node>>, path: &str) -> (u64, u64) {

@@ -53,7 +53,7 @@ fn ask() -> anyhow::Result<Zeroizing<String>> {
     Ok(first)
 }
 
-/// The line that is the password, without the newline at its end, which editors and `echo` add.
+/// The line that is the password, without the end of the line, which editors and `echo` add.
 ///
 /// # Errors
 /// Where there are several lines: no client sends a password of several, and which one is meant nobody can tell.
@@ -64,7 +64,14 @@ fn read(mut input: impl Read) -> anyhow::Result<Zeroizing<String>> {
         .context("cannot read the password as UTF-8 text")?;
     if password.ends_with('\n') {
         password.pop();
+        if password.ends_with('\r') {
+            password.pop();
+        }
     }
+    ensure!(
+        !password.contains('\0'),
+        "no client sends a password with a NUL in it: use another"
+    );
     ensure!(
         !password.contains('\n'),
         "the input has {} lines, but a password is one line: give one password at a time",
@@ -78,11 +85,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exactly_one_newline_is_dropped() {
-        for (input, want) in [("a", "a"), ("a\n", "a"), ("a\r\n", "a\r"), (" a ", " a ")] {
+    fn exactly_one_end_of_a_line_is_dropped() {
+        for (input, want) in [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\r", "a\r"), (" a ", " a ")] {
             assert_eq!(*read(input.as_bytes()).unwrap(), want, "{input:?}");
         }
-        assert!(read(b"\xff" as &[u8]).is_err());
+        assert!(read(b"\xff" as &[u8]).is_err() && read(b"a\0b" as &[u8]).is_err());
     }
 
     #[test]

@@ -83,3 +83,16 @@ fn a_deny_of_everything_is_about_every_action_on_its_repositories() {
     let written = serde_json::to_value(&access.content.policies[1].rules[0].actions).unwrap();
     assert_eq!(written, serde_json::json!(["*"]));
 }
+
+#[test]
+fn somebody_unknown_costs_what_identities_at_home_do() {
+    let hash = |cost: &str| HASH.replace("m=19456,t=2", cost);
+    let access = compile(&format!(
+        "  identities:\n  - {{username: a, passwords: [{{hash: '{0}'}}]}}\n  - {{username: x.b, home: false, passwords: [{{hash: '{1}'}}]}}\n  - {{username: x.c, home: false, passwords: [{{hash: '{1}'}}]}}\n",
+        hash("m=12288,t=3"),
+        hash("m=7168,t=5"),
+    ))
+    .unwrap();
+    let found = access.nobodys_hash().as_str();
+    assert!(found.starts_with("$argon2id$v=19$m=12288,t=3,p=1$"), "{found}");
+}

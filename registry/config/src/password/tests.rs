@@ -57,6 +57,8 @@ fn refuses_what_could_never_match_or_costs_too_much() {
             "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA",
             E::Truncated("hash"),
         ),
+        (&GOOD[..GOOD.len() - 3], E::Short(30)),
+        (&GOOD[..GOOD.len() - 11], E::Short(24)),
         ("$argon2id$v=19$m=19456,t=2,p=1", E::Truncated("salt")),
         (
             "$argon2id$v=19$m=19456,t=2$c29tZXNhbHRzb21lc2FsdA$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A",
