@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::RuleAction;
 use crate::reference::{OidcSubject, RegistryReference, TargetReference};
 
 /// Who may, or may not, do what in one or several Registries.
@@ -169,7 +170,7 @@ pub struct PolicyRule {
     /// The actions themselves; in a Deny `*` stands for every one on a repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
-    pub actions: Option<Vec<Action>>,
+    pub actions: Option<Vec<RuleAction>>,
     /// Tags and digests that the rule is about, with `*` for any characters, such as `v*` or `sha256:*`, for the actions that name
     /// a manifest: an Allow needs all that a request names to match, every `?tag=` included, a Deny one. Default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,11 +214,9 @@ pub enum Role {
 #[serde(rename_all = "kebab-case")]
 #[expect(
     missing_docs,
-    reason = "`*` is every action on a repository; the names are those of the requests in the OCI distribution specification"
+    reason = "the names are those of the requests in the OCI distribution specification"
 )]
 pub enum Action {
-    #[serde(rename = "*")]
-    Any,
     ListCatalog,
     ListTags,
     GetBlob,

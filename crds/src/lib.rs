@@ -19,6 +19,7 @@ mod marks;
 mod reference;
 mod registry;
 mod registry_identity;
+mod rule_action;
 
 pub use access_policy::{
     AccessPolicy, AccessPolicySpec, AccessPolicyStatus, Action, AnySubject, Effect, Mode, PolicyRule, Role,
@@ -40,6 +41,7 @@ pub use registry_identity::{
     CertificateSubject, GeneratedPassword, Password, PullSecret, RegistryIdentity, RegistryIdentitySpec,
     RegistryIdentityStatus, Rotation, ServiceAccountReference,
 };
+pub use rule_action::{RuleAction, Star};
 
 /// The API group of all kinds here.
 pub const GROUP: &str = "wharfinger.dev";

@@ -71,8 +71,7 @@ pub struct IdentityAdmission {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.role) != has(self.actions)").message("give exactly one of `role` and `actions`, for example `role: push`"),
-    validation = Rule::new("!has(self.actions) || !('*' in self.actions)").message("name the actions, or a `role`: `*` is for rules that deny")
+    validation = Rule::new("has(self.role) != has(self.actions)").message("give exactly one of `role` and `actions`, for example `role: push`")
 )]
 pub struct PolicyAdmission {
     /// Whose.

@@ -102,7 +102,9 @@ impl Objects {
             refused.extend(verdict.map(|why| found("AccessPolicy", policy.as_ref(), why)));
         }
         let is_listed = |name: &str| plan.content.identities.iter().any(|entry| entry.username == name);
-        let nobody = plan.identities.values().filter(|judged| !is_listed(&judged.username));
+        // A name that somebody asks for and does not get stays free for those whom a proxy, an issuer or a user file names.
+        let holders = plan.identities.values().filter(|judged| judged.holds_username);
+        let nobody = holders.filter(|judged| !is_listed(&judged.username));
         let nobody = nobody.map(|judged| {
             let why = if judged.disabled {
                 "the identity is disabled".to_owned()

@@ -46,7 +46,7 @@ pub(super) async fn tidy(context: &Context, snapshot: &Snapshot) {
     for secret in left_over {
         let what = format!("delete Secret `{}`", secret.name_any());
         let deleted = api::delete_exactly(what, &snapshot.secrets(context), secret.as_ref()).await;
-        log(deleted.map(drop));
+        log_left_over(deleted.map(drop));
     }
 }
 
@@ -59,11 +59,11 @@ pub(super) async fn delete(secrets: &Api<Secret>, name: &str) {
     .await;
     match deleted {
         Err(error) if error.is_not_found() => {}
-        other => log(other.map(drop)),
+        other => log_left_over(other.map(drop)),
     }
 }
 
-fn log(deleted: Result<(), api::Error>) {
+fn log_left_over(deleted: Result<(), api::Error>) {
     if let Err(error) = deleted {
         tracing::warn!(
             error = api::chain(&error),

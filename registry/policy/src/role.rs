@@ -14,7 +14,7 @@ pub enum Role {
     Push,
     /// [`Role::Push`], and delete manifests, tags and blobs.
     Maintain,
-    /// Every action, `list-catalog` included.
+    /// [`Role::Maintain`], and list the catalog.
     Admin,
 }
 
@@ -43,7 +43,7 @@ impl Role {
             Self::Maintain => Self::Push
                 .actions()
                 .union(ActionSet::of(&[Action::DeleteManifest, Action::DeleteBlob])),
-            Self::Admin => ActionSet::ALL,
+            Self::Admin => Self::Maintain.actions().union(ActionSet::of(&[Action::ListCatalog])),
         }
     }
 }
@@ -66,7 +66,11 @@ mod tests {
             "list-tags get-blob delete-blob get-manifest put-manifest delete-manifest get-referrers start-upload \
              mount-blob get-upload update-upload complete-upload cancel-upload"
         );
-        assert_eq!(Role::Admin.actions(), ActionSet::ALL);
+        assert_eq!(
+            names(Role::Admin),
+            "list-catalog list-tags get-blob delete-blob get-manifest put-manifest delete-manifest get-referrers \
+             start-upload mount-blob get-upload update-upload complete-upload cancel-upload"
+        );
     }
 
     #[test]

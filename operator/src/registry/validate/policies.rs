@@ -292,7 +292,7 @@ fn rule(rule: &PolicyRule) -> RuleEntry {
         name: rule.name.clone(),
         repositories: rule.repositories.clone(),
         role: rule.role.map(role),
-        actions: rule.actions.iter().flatten().copied().map(action).collect(),
+        actions: rule.actions.iter().flatten().copied().map(rule_action).collect(),
         references: rule.references.clone().unwrap_or_default(),
         when: rule.when.clone(),
         message: rule.message.clone(),
@@ -308,10 +308,9 @@ const fn role(role: Role) -> registry_policy::Role {
     }
 }
 
-const fn action(action: Action) -> RuleAction {
+const fn action(action: Action) -> registry_policy::Action {
     use registry_policy::Action as A;
-    RuleAction::Named(match action {
-        Action::Any => return RuleAction::Any,
+    match action {
         Action::ListCatalog => A::ListCatalog,
         Action::ListTags => A::ListTags,
         Action::GetBlob => A::GetBlob,
@@ -326,5 +325,12 @@ const fn action(action: Action) -> RuleAction {
         Action::UpdateUpload => A::UpdateUpload,
         Action::CompleteUpload => A::CompleteUpload,
         Action::CancelUpload => A::CancelUpload,
-    })
+    }
+}
+
+const fn rule_action(listed: crds::RuleAction) -> RuleAction {
+    match listed {
+        crds::RuleAction::Any(_) => RuleAction::Any,
+        crds::RuleAction::Named(named) => RuleAction::Named(action(named)),
+    }
 }

@@ -39,6 +39,8 @@ pub(in crate::registry) enum Storage {
     EmptyDir { size_limit: Option<String> },
 }
 
+/// What a Registry's spec asks for, with every default filled in.
+///
 /// # Errors
 /// What keeps the Deployment as it is.
 pub(super) fn workload(registry: &Registry, settings: &Settings) -> Result<Workload, Verdict> {

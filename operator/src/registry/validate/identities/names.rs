@@ -105,7 +105,7 @@ fn usernames(claimants: &[Claimant<'_>], state: &State, users: &HashSet<&str>) -
     holders(claimants, names, |name| state.usernames.get(name).map(String::as_str))
 }
 
-/// Which identity, by UID, each of some other names stands for; the document in force says who had it.
+/// Which identity, by UID, each ServiceAccount, subject of an issuer or name in certificates stands for; the document in force says who had it.
 fn listed<N: Eq + Hash>(
     claimants: &[Claimant<'_>],
     snapshot: &Snapshot,

@@ -23,12 +23,7 @@ impl<'a> Bounds<'a> {
     pub(super) fn of(entry: &'a PolicyAdmission) -> Self {
         let actions: ActionSet = match (entry.role, &entry.actions) {
             (Some(named), None) => role(named).actions(),
-            (None, Some(actions)) => actions
-                .iter()
-                // That bounds nothing; the schema does not take it.
-                .filter(|listed| **listed != crds::Action::Any)
-                .map(|listed| action(*listed).actions())
-                .fold(ActionSet::EMPTY, ActionSet::union),
+            (None, Some(actions)) => actions.iter().copied().map(action).collect(),
             // The schema sees to it that exactly one is given.
             _ => ActionSet::EMPTY,
         };
@@ -108,7 +103,8 @@ impl<'a> Bounds<'a> {
         as_written.dedup();
         Some(RuleEntry {
             role: rule.role.filter(|_| is_whole),
-            actions: if is_whole {
+            // By their names in place of `*`, because the bounds are what this operator knows, whatever a later registry takes `*` for.
+            actions: if is_whole && !rule.actions.contains(&RuleAction::Any) {
                 rule.actions.clone()
             } else {
                 actions.iter().map(RuleAction::Named).collect()

@@ -486,6 +486,25 @@ fn a_guests_policy_acts_within_its_prefixes_and_actions_and_nowhere_else() {
 }
 
 #[test]
+fn a_guests_deny_of_everything_is_about_the_actions_that_are_known_here() {
+    let all = json!({ "allowedPolicies": [{
+        "namespaces": labelled(), "repositoryPrefixes": ["tenant"], "role": "admin", "effects": ["Deny"],
+    }] });
+    let deny = about(
+        "Deny",
+        json!({ "name": "all", "repositories": ["tenant/**"], "actions": ["*"] }),
+    );
+    let snapshot = admitting(&all).with_policy("spite", &deny).policy_of("tenant");
+    let plan = validate(&snapshot, &settings());
+    let [entry] = plan.content.policies.as_slice() else {
+        panic!("{:?}", plan.content.policies)
+    };
+    let named: Vec<String> = entry.rules[0].actions.iter().map(ToString::to_string).collect();
+    assert_eq!(named.len(), Action::ALL.len() - 1, "{named:?}");
+    assert!(!named.iter().any(|name| name == "*"), "{named:?}");
+}
+
+#[test]
 fn what_is_not_admitted_of_a_guests_policy_is_refused_as_a_whole() {
     let entry = |changes: Value| {
         let mut entry = json!({ "namespaces": labelled(), "repositoryPrefixes": ["tenant"], "role": "push" });
