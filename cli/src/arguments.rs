@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     CanI(Question),
     /// Why somebody may do something or not: each rule that is about it, and what its conditions give.
     Explain(Question),
-    /// Who may do something: every identity that is listed, and callers who do not sign in.
+    /// Who may do something: every identity that is listed, groups of people whom nobody lists, and callers who do not sign in.
     WhoCan(Question),
     /// What the operator would refuse in files, with line and column; for CI of repositories. Exits with 1 where there is anything.
     Lint(Files),
@@ -91,7 +91,7 @@ pub(crate) struct Question {
     #[arg(long)]
     pub(crate) digest: Option<String>,
     /// The address that the request comes from.
-    #[arg(long)]
+    #[arg(long, value_parser = address)]
     pub(crate) from: Option<IpAddr>,
     /// When; default now.
     #[arg(long)]
@@ -104,7 +104,7 @@ pub(crate) struct Question {
 /// Files to be checked.
 #[derive(Debug, Args)]
 pub(crate) struct Files {
-    /// Files with Kubernetes objects or access documents, or directories of such.
+    /// Files with Kubernetes objects, or with documents of a registry that stands alone, or directories of such.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -154,4 +154,9 @@ pub(crate) enum Client {
     Helm,
     /// `regctl registry login`
     Regctl,
+}
+
+/// An address as a registry knows it: one of IPv4 in the form of IPv6 is the same.
+fn address(text: &str) -> Result<IpAddr, AddrParseError> {
+    text.parse().map(|address: IpAddr| address.to_canonical())
 }

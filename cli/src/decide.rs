@@ -70,6 +70,18 @@ impl<'a> Situation<'a> {
         }
     }
 
+    /// The same question about an identity.
+    fn of_another(&self, identity: IdentityEntry) -> Self {
+        Self {
+            access: self.access,
+            identity: Some(identity),
+            token: None,
+            refusal: None,
+            question: self.question,
+            at: self.at,
+        }
+    }
+
     fn caller(&self) -> Caller<'_> {
         Caller {
             identity: self.identity.as_ref().map(|entry| Identity {

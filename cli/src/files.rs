@@ -162,16 +162,20 @@ fn parse(path: &Path, text: &str) -> Vec<Result<Document, Unreadable>> {
             ))];
         }
     };
-    let items = value.get("items").and_then(Value::as_array);
+    unfold(path, text, "", value)
+}
+
+/// The object at a place of a text, or those in it where it is a list of some, which may hold others.
+fn unfold(path: &Path, text: &str, prefix: &str, mut value: Value) -> Vec<Result<Document, Unreadable>> {
     let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-    match items.filter(|_| is_list) {
-        Some(items) => {
-            let items = items.iter().enumerate();
+    match value.get_mut("items").filter(|_| is_list).map(Value::take) {
+        Some(Value::Array(items)) => {
+            let items = items.into_iter().enumerate();
             items
-                .map(|(index, item)| Document::new(path, text, format!("items[{index}]."), item.clone()))
+                .flat_map(|(index, item)| unfold(path, text, &format!("{prefix}items[{index}]."), item))
                 .collect()
         }
-        None => vec![Document::new(path, text, String::new(), value)],
+        _ => vec![Document::new(path, text, prefix.to_owned(), value)],
     }
 }
 
@@ -200,6 +204,8 @@ impl Document {
         let is_ours = self.is_own();
         match version {
             _ if self.kind.is_empty() => Err(("", "this is no object: it has no `kind`".to_owned())),
+            // Taken for another's kind, it would hide what it should hold.
+            _ if self.kind == "List" => Err(("", "this is a list without `items`".to_owned())),
             None if self.kind == AccessIndex::KIND || self.kind == ServerConfig::KIND => Ok(()),
             None => Err((
                 "kind",
@@ -221,6 +227,10 @@ impl Document {
             Some(version) if version != API_VERSION && (is_ours || version.starts_with(OWN_GROUP)) => Err((
                 "apiVersion",
                 format!("`{version}` is not the version of `{}`: write {API_VERSION}", self.kind),
+            )),
+            Some(_) if is_ours && self.value["metadata"]["name"].as_str().is_none_or(str::is_empty) => Err((
+                "metadata.name",
+                format!("this {} has no name, by which others and answers know it", self.kind),
             )),
             Some(_) => Ok(()),
         }

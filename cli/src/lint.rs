@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use registry_config::{Access, AccessIndex, DocumentError, Problem, ServerConfig, broad_denies, describe_problems};
 use serde::Serialize;
 use wharfinger_operator::preview::problems_of_policy;
@@ -40,6 +40,9 @@ pub(crate) fn run(common: &Common, files: &Files) -> Result<ExitCode> {
         complaints.extend(problems.into_iter().map(|text| Complaint { text }));
     }
     complaints.extend(together(common, set, &places));
+    if documents.is_empty() && complaints.is_empty() {
+        bail!("there is no object in these files, so nothing was checked");
+    }
     output::answer(common.output, &complaints, |complaints| {
         let lines: Vec<&str> = complaints.iter().map(|complaint| complaint.text.as_str()).collect();
         if lines.is_empty() {
@@ -69,7 +72,7 @@ fn check(document: &Document) -> Result<Vec<String>> {
                     Err(DocumentError::Invalid(broad))
                 }
             }
-            None => Ok(()),
+            None => Err(DocumentError::Incomplete("`content` is missing".to_owned())),
         });
         return Ok(problems.err().map(|error| said(&error, "content.")).unwrap_or_default());
     }

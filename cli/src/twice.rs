@@ -46,7 +46,15 @@ fn name(document: &Document, home: &str) -> Option<Name> {
 
 /// Whether both are namespaces with the same labels: folders that each bring the namespace along say one thing.
 fn is_same_namespace(one: &Document, other: &Document) -> bool {
-    let labels = |document: &Document| document.value()["metadata"]["labels"].clone();
+    let labels = |document: &Document| {
+        let mut labels = document.value()["metadata"]["labels"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        // The API server adds it to each.
+        labels.remove("kubernetes.io/metadata.name");
+        labels
+    };
     one.is_namespace() && labels(one) == labels(other)
 }
 
@@ -57,8 +65,13 @@ fn complaint(document: &Document, before: &Document, home: &str) -> Unreadable {
         None => document.kind.clone(),
     };
     let (line, _) = position_of(&before.text, &format!("{}metadata.name", before.prefix));
+    let advice = if document.is_namespace() {
+        "give both the same labels, or remove one"
+    } else {
+        "remove it, or give it another name"
+    };
     let why = format!(
-        "{name} is in {}:{line} as well; one of them would replace the other: remove it, or give it another name",
+        "{name} is in {}:{line} as well; one of them would replace the other: {advice}",
         before.file.display()
     );
     let problem = DocumentError::Invalid(vec![Problem::new("metadata.name", why)]);

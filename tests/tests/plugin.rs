@@ -67,7 +67,8 @@ async fn the_plugin_says_what_the_registry_does() -> Result<()> {
         .await?;
         ensure!(why.contains("request.reference.startsWith('v')  ->  false"), "{why}");
         let who = succeed(ask(&["who-can", "pull", "apps/web"])?).await?;
-        ensure!(who.contains("ci") && !who.contains("other"), "{who}");
+        let lists = |name: &str| who.lines().any(|line| line.starts_with(&format!("{name} ")));
+        ensure!(lists("ci") && !lists("other"), "{who}");
 
         let status = succeed(ask(&["status", "-o", "json"])?).await?;
         let status: Value = serde_json::from_str(&status).with_context(|| status.clone())?;

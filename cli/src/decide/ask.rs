@@ -115,8 +115,13 @@ impl Ask {
 
 /// Whether a repository can be called so: an answer about one that cannot be would be about nothing.
 fn check_repository(name: &str) -> Result<()> {
-    if let Some((repository, tag)) = name.split_once([':', '@']) {
-        bail!("`{name}` is a repository with a tag or digest: write `{repository} --tag {tag}`, or --digest");
+    if let Some((repository, digest)) = name.split_once('@') {
+        bail!("`{name}` is a repository with a digest: write `{repository} --digest {digest}`");
+    }
+    match name.split_once(':') {
+        Some((_, rest)) if rest.contains('/') => bail!("`{name}` begins with a host: write the repository alone"),
+        Some((repository, tag)) => bail!("`{name}` is a repository with a tag: write `{repository} --tag {tag}`"),
+        None => {}
     }
     match name.parse::<RepositoryPattern>() {
         Ok(_) if !name.contains('*') => Ok(()),

@@ -49,12 +49,18 @@ pub(super) fn read(file: &Path, access: &Access) -> Result<Result<Bearer, Refusa
 }
 
 impl Bearer {
+    /// Whoever bears a token with these claims.
+    ///
     /// # Errors
     /// Why the registry refuses the token.
     fn of(claims: Map<String, Value>, access: &Access) -> Result<Self, String> {
         let text = |claim: &str| {
-            let text = claims.get(claim).and_then(Value::as_str).map(str::to_owned);
-            text.ok_or_else(|| format!("the token has no `{claim}`"))
+            let text = claims
+                .get(claim)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty());
+            text.map(str::to_owned)
+                .ok_or_else(|| format!("the token has no `{claim}`"))
         };
         let (issuer, subject) = (text("iss")?, text("sub")?);
         if let Some(provider) = access.oidc_provider(&issuer) {
@@ -117,7 +123,11 @@ fn check_audience(tokens: &ServiceAccountTokens, issuer: &str, claims: &Map<Stri
             "the token is for the API server as well, and is refused for that: ask for one for this registry alone"
                 .to_owned()
         }
-        AudienceRefusal::TooMany | AudienceRefusal::Other => format!(
+        AudienceRefusal::TooMany => {
+            "the token is for more audiences than a registry looks at: ask for one for this registry alone".to_owned()
+        }
+        AudienceRefusal::Other if audience.is_null() => "the token has no `aud`".to_owned(),
+        AudienceRefusal::Other => format!(
             "the token is for {audience}, and this registry takes tokens for `{}`",
             tokens.audiences.join("`, `")
         ),

@@ -67,18 +67,6 @@ impl<'a> Source<'a> {
         let issuer = issuers.find(|issuer| rest(group, &issuer.name).is_some())?;
         Some(Self::Issuer(&issuer.name, &issuer.issuer))
     }
-
-    /// Whether a subject may be somebody who comes from here.
-    fn may_be(self, subject: &Subject, access: &Access) -> bool {
-        match (subject, self) {
-            (Subject::Identity(username), Self::Issuer(name, _)) => rest(username, name).is_some(),
-            (Subject::Identity(username), Self::Accounts) => ServiceAccount::names_in(username).is_some(),
-            (Subject::Group(group), _) => Source::of(group, access) == Some(self),
-            (Subject::ServiceAccount(_), Self::Accounts) => true,
-            (Subject::OidcSubject(found), Self::Issuer(_, url)) => found.issuer == url,
-            (Subject::ServiceAccount(_) | Subject::OidcSubject(_) | Subject::Any(_), _) => false,
-        }
-    }
 }
 
 /// What comes after a prefix and its colon.
@@ -87,6 +75,39 @@ fn rest<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 impl Group<'_> {
+    /// Whether a subject may be a member whom nobody lists.
+    fn may_be(&self, subject: &Subject, access: &Access) -> bool {
+        match (subject, self.source) {
+            (Subject::Identity(username), Source::Issuer(name, _)) => rest(username, name).is_some(),
+            (Subject::Identity(username), Source::Accounts) => {
+                ServiceAccount::names_in(username).is_some_and(|(namespace, _)| self.has_accounts_of(namespace, access))
+            }
+            (Subject::Group(group), _) => Source::of(group, access) == Some(self.source),
+            (Subject::ServiceAccount(account), Source::Accounts) => self.has_accounts_of(&account.namespace, access),
+            (Subject::OidcSubject(found), Source::Issuer(_, url)) => found.issuer == url,
+            (Subject::ServiceAccount(_) | Subject::OidcSubject(_) | Subject::Any(_), _) => false,
+        }
+    }
+
+    /// Whether ServiceAccounts of a namespace are in it.
+    fn has_accounts_of(&self, namespace: &str, access: &Access) -> bool {
+        if let Some(own) = rest(self.name, ACCOUNTS) {
+            return own == namespace;
+        }
+        let accounts = access.content.service_accounts.as_ref();
+        accounts.is_some_and(|accounts| accounts.namespaces.iter().any(|admitted| admitted == namespace))
+    }
+
+    /// Whether a policy is about an identity that is a member because it says so.
+    fn is_about_listed(&self, policy: &Policy, situation: &Situation<'_>) -> bool {
+        let listed = situation.access.content.identities.iter();
+        let mut members = listed.filter(|identity| identity.groups.iter().any(|group| group == self.name));
+        members.any(|member| {
+            let member = situation.of_another(member.clone());
+            policy.subjects.iter().any(|subject| subject.matches(&member.caller()))
+        })
+    }
+
     /// Somebody of whom no more is known than the group.
     pub(super) fn member(&self) -> IdentityEntry {
         let mut groups = vec![self.name.to_owned()];
@@ -141,8 +162,9 @@ impl Group<'_> {
         let is_about_all = policy.subjects.iter().any(|subject| subject.matches(&caller));
         let mut subjects = policy.subjects.iter();
         // What members may do for other reasons than the group is not asked here, but what some of them may not.
-        let is_about_some =
-            policy.effect == Effect::Deny && subjects.any(|subject| self.source.may_be(subject, situation.access));
+        let is_about_some = policy.effect == Effect::Deny
+            && (subjects.any(|subject| self.may_be(subject, situation.access))
+                || self.is_about_listed(&policy, situation));
         if holds && !is_about_all && is_about_some {
             policy.subjects = vec![Subject::Any(AnySubject::Everyone)];
         }

@@ -22,7 +22,6 @@ struct Allowed {
     /// A username. Where there is none, this is the members of `group`, or callers who do not sign in.
     username: Option<String>,
     /// A group, all of whose members may.
-    #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
     groups: Vec<String>,
     policy: Option<String>,
@@ -79,12 +78,13 @@ pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<Exit
         .filter(|identity| identity.is_in_force(at))
         .filter_map(|identity| caller(Some(identity.clone())))
         .collect();
-    found.extend(allowed_groups(&world, question, &asks, at));
+    let (groups, is_open) = allowed_groups(&world, question, &asks, at);
+    found.extend(groups);
     found.extend(caller(None));
     note_refused(&world);
     output::answer(common.output, &found, |found| {
         if found.is_empty() {
-            return "nobody".to_owned();
+            return if is_open { "nobody for certain" } else { "nobody" }.to_owned();
         }
         let rows: Vec<Vec<String>> = found
             .iter()
@@ -102,9 +102,9 @@ pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// The groups whose members may all do it. Where it depends on the member, that is told instead.
-fn allowed_groups(world: &World, question: &Question, asks: &[Ask], at: Timestamp) -> Vec<Allowed> {
-    let mut found = Vec::new();
+/// The groups whose members may all do it, and whether there are others where it depends on the member, which is told.
+fn allowed_groups(world: &World, question: &Question, asks: &[Ask], at: Timestamp) -> (Vec<Allowed>, bool) {
+    let (mut found, mut is_open) = (Vec::new(), false);
     for group in groups::named(&world.access) {
         let situation = Situation::about(world, question, Some(group.member()), at);
         match group.who_may(&situation, asks) {
@@ -115,12 +115,15 @@ fn allowed_groups(world: &World, question: &Question, asks: &[Ask], at: Timestam
                 policy,
                 rule,
             }),
-            Members::Some => output::complain(&format!(
-                "Whether somebody in group `{}` may depends on more than the group: ask about one with `can-i`, --as and --as-group, or with --token",
-                group.name
-            )),
+            Members::Some => {
+                is_open = true;
+                output::complain(&format!(
+                    "Whether somebody in group `{}` may depends on more than the group: ask about one with `can-i`, --as and --as-group, or with --token",
+                    group.name
+                ));
+            }
             Members::None => {}
         }
     }
-    found
+    (found, is_open)
 }

@@ -51,7 +51,7 @@ fn lint_names_file_line_and_column_of_what_would_be_refused() {
     }
     for (name, place, what) in [
         ("broken.yaml", ":35:11: ", "did you mean `reference`?"),
-        ("misspelt.yaml", ":", "rol"),
+        ("misspelt.yaml", ":34:10: ", "unknown field `rol`; did you mean `role`?"),
         ("widened.yaml", ":7:13: ", "did you mean `deletion`?"),
         ("twice.yaml", ":", "username `ann` is taken"),
         ("document.yaml", ":13:52: ", "pusher"),
@@ -211,14 +211,17 @@ fn an_object_that_stands_twice_is_told_at_the_second_place_and_nothing_is_answer
         ),
         ("elsewhere.yaml", &ann("name: ann, namespace: other")),
         ("blue.yaml", &namespace("blue")),
-        ("azure.yaml", &namespace("blue")),
+        ("azure.yaml", &namespace("blue, kubernetes.io/metadata.name: team")),
         ("red.yaml", &namespace("red")),
     ]);
     let path = |name: &str| files.path(name);
     let told = |place: &str, what: &str, first: &str| {
-        format!(
-            "{place}: metadata.name: {what} is in {first} as well; one of them would replace the other: remove it, or give it another name"
-        )
+        let advice = if what.starts_with("Namespace") {
+            "give both the same labels, or remove one"
+        } else {
+            "remove it, or give it another name"
+        };
+        format!("{place}: metadata.name: {what} is in {first} as well; one of them would replace the other: {advice}")
     };
     for (names, want) in [
         (
@@ -268,4 +271,43 @@ fn an_object_that_stands_twice_is_told_at_the_second_place_and_nothing_is_answer
     }
     let (_, answer, _) = said(&run(&["lint", &folder, &objects]));
     assert_eq!(answer.lines().count(), 3, "{answer}");
+}
+
+#[test]
+fn what_is_in_lists_counts_and_what_has_no_name_or_no_content_is_told() {
+    let indented = |text: &str| format!("    {}\n", text.trim_end().replace('\n', "\n    "));
+    let deny = "apiVersion: wharfinger.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {name: shut, namespace: team}\nspec:\n  targetRefs: [{name: main}]\n  effect: Deny\n  subjects: [{any: Everyone}]\n  rules: [{name: all, repositories: ['**'], actions: ['*']}]\n";
+    let within = |text: &str| format!("apiVersion: v1\nkind: List\nitems:\n  -\n{}", indented(text));
+    let files = Files::new(&[
+        ("objects.yaml", OBJECTS),
+        ("deeper.yaml", &within(&within(deny))),
+        ("item.yaml", &within(deny).replace("items:", "item:")),
+        (
+            "nameless.yaml",
+            &deny.replace("{name: shut, ", "{generateName: shut-, "),
+        ),
+        ("contentless.yaml", "kind: AccessIndex\nformatVersion: 1\n"),
+        ("nothing.yaml", "# nothing yet\n"),
+    ]);
+    let path = |name: &str| files.path(name);
+    let pull = ["can-i", "get-blob", "public/x", "-f", &path("objects.yaml"), "-f"];
+    let (code, answer, _) = said(&run(&[&pull[..], &[path("deeper.yaml").as_str()]].concat()));
+    assert!(code == 1 && answer.contains("policy `shut`"), "{answer}");
+    for (name, want) in [
+        ("item.yaml", ":1:1: : this is a list without `items`"),
+        ("nameless.yaml", ":3:11: metadata.name: this AccessPolicy has no name"),
+    ] {
+        let (code, answer, complaint) = said(&run(&[&pull[..], &[path(name).as_str()]].concat()));
+        assert_eq!((code, answer.as_str()), (2, ""), "{name}");
+        let (code, answer, _) = said(&run(&["lint", &path(name)]));
+        assert_eq!(code, 1, "{name}: {answer}");
+        assert!(
+            answer.contains(want) && complaint.contains(want),
+            "{answer} {complaint}"
+        );
+    }
+    let (code, answer, _) = said(&run(&["lint", &path("contentless.yaml")]));
+    assert!(code == 1 && answer.contains("`content` is missing"), "{answer}");
+    let (code, _, complaint) = said(&run(&["lint", &path("nothing.yaml")]));
+    assert!(code == 2 && complaint.contains("nothing was checked"), "{complaint}");
 }

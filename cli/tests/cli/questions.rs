@@ -138,6 +138,12 @@ fn who_can_lists_groups_of_people_whom_nobody_lists() {
     let denied = policy("refused", "Deny", "{group: 'github:dev'}", "");
     let denied_one = policy("refused", "Deny", "{identity: 'github:eve'}", "");
     let denied_bot = policy("refused", "Deny", "{identity: bot}", "");
+    let denied_account = |namespace: &str| {
+        let account = format!("{{serviceAccount: {{namespace: {namespace}, name: x}}}}");
+        policy("refused", "Deny", &account, "")
+    };
+    let listed = "---\napiVersion: wharfinger.dev/v1alpha1\nkind: RegistryIdentity\nmetadata: {name: dan, namespace: team}\nspec: {registryRef: {name: main}, groups: ['github:dev'], password: {generate: {}}}\n";
+    let denied_dan = policy("refused", "Deny", "{identity: dan}", "");
     let ask = |policies: &[&str]| {
         let files = Files::new(&[("objects.yaml", &(issuer.clone() + &policies.concat()))]);
         let output = run(&[
@@ -162,7 +168,13 @@ fn who_can_lists_groups_of_people_whom_nobody_lists() {
     };
     // Of a group without an issuer's name, or of a namespace that is not admitted, nobody comes from outside.
     let (dev, build) = ("github:dev by teams/r", "system:serviceaccounts:build by teams/r");
-    for policies in [&[plain.as_str()][..], &[&by_tag], &[&plain, &denied_bot]] {
+    for policies in [
+        &[plain.as_str()][..],
+        &[&by_tag],
+        &[&plain, &denied_bot],
+        &[&plain, &denied_account("other")],
+        &[&plain, &denied_dan],
+    ] {
         assert_eq!(
             ask(policies),
             (vec![dev.to_owned(), build.to_owned()], String::new()),
@@ -177,6 +189,17 @@ fn who_can_lists_groups_of_people_whom_nobody_lists() {
         depends.lines().count() == 1 && depends.contains("`github:dev`"),
         "{depends}"
     );
+    let (found, depends) = ask(&[&plain, &denied_account("build")]);
+    assert!(
+        found == [dev] && depends.contains("`system:serviceaccounts:build`"),
+        "{found:?} {depends}"
+    );
+    // An identity may say that it is in such a group, too.
+    let (found, depends) = ask(&[&plain, &denied_dan, listed]);
+    assert!(
+        found == [build] && depends.contains("`github:dev`"),
+        "{found:?} {depends}"
+    );
     let (found, depends) = ask(&[&by_name]);
     assert!(found.is_empty() && depends.lines().count() == 2, "{found:?} {depends}");
     let files = Files::new(&[("objects.yaml", &(issuer.clone() + &plain))]);
@@ -188,6 +211,21 @@ fn who_can_lists_groups_of_people_whom_nobody_lists() {
         "x/y",
     ]));
     assert!(answer.contains("\n(in group github:dev) "), "{answer}");
+    let files = Files::new(&[("objects.yaml", &(issuer + &by_name))]);
+    let objects = files.path("objects.yaml");
+    let (_, answer, _) = said(&run(&["who-can", "-f", &objects, "get-manifest", "x/y"]));
+    assert_eq!(answer, "nobody for certain");
+}
+
+#[test]
+fn a_name_that_somebody_asks_for_and_does_not_get_is_free_for_others() {
+    let stranger = "---\napiVersion: wharfinger.dev/v1alpha1\nkind: RegistryIdentity\nmetadata: {name: zoe, namespace: stranger}\nspec: {registryRef: {name: main, namespace: team}, username: zoe, groups: [dev], password: {generate: {}}}\n";
+    let files = Files::new(&[("objects.yaml", &format!("{OBJECTS}{stranger}"))]);
+    let objects = files.path("objects.yaml");
+    let zoe = ["get-blob", "public/x", "--as", "zoe"];
+    let (code, answer, note) = said(&run(&[&["can-i", "-f", &objects], &zoe[..]].concat()));
+    assert_eq!(code, 0, "{answer} {note}");
+    assert!(note.contains("No identity `zoe` is listed"), "{note}");
 }
 
 #[test]
