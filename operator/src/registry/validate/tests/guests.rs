@@ -211,7 +211,7 @@ fn what_is_not_admitted_or_disabled_fills_no_document() {
     let before = validate(&snapshot, &settings());
     snapshot.index = index_of(before.content.clone());
     let mut snapshot = snapshot.with_state(state_of(before));
-    for number in 0..400 {
+    for number in 0..10_000 {
         let flood = json!({ "password": null, "disabled": true, "serviceAccounts": names(number) });
         snapshot = snapshot
             .with_identity(&format!("f{number}"), &format!("f{number}"), flood)
