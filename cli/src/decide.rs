@@ -37,7 +37,7 @@ impl<'a> Situation<'a> {
     /// The situation that a question describes.
     fn of(world: &'a World, question: &'a Question) -> Result<Self> {
         let at = question.at.unwrap_or_else(Timestamp::now);
-        let mut situation = Self::about(world, question, None, at);
+        let mut situation = Self::about(&world.access, question, None, at);
         if let Some(file) = &question.token {
             match bearer::read(file, &world.access)? {
                 Ok(Bearer { identity, facts }) => {
@@ -59,26 +59,14 @@ impl<'a> Situation<'a> {
         Ok(situation)
     }
 
-    fn about(world: &'a World, question: &'a Question, identity: Option<IdentityEntry>, at: Timestamp) -> Self {
+    fn about(access: &'a Access, question: &'a Question, identity: Option<IdentityEntry>, at: Timestamp) -> Self {
         Self {
-            access: &world.access,
+            access,
             identity,
             token: None,
             refusal: None,
             question,
             at,
-        }
-    }
-
-    /// The same question about an identity.
-    fn of_another(&self, identity: IdentityEntry) -> Self {
-        Self {
-            access: self.access,
-            identity: Some(identity),
-            token: None,
-            refusal: None,
-            question: self.question,
-            at: self.at,
         }
     }
 

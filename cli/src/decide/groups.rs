@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use registry_config::{Access, IdentityEntry};
+use registry_config::{Access, IdentityEntry, ServiceAccountTokens};
 use registry_policy::{AnySubject, Effect, Expression, Outcome, Policy, PolicySet, Rule, ServiceAccount, Subject};
 
 use super::Situation;
 use super::ask::Ask;
 
-/// What every ServiceAccount of an admitted namespace is in; those of one are in this with its name behind a colon as well.
-const ACCOUNTS: &str = "system:serviceaccounts";
+const ACCOUNTS: &str = ServiceAccountTokens::GROUP;
 
 /// A group that somebody may be in without an identity that says so.
 pub(super) struct Group<'a> {
@@ -57,7 +56,7 @@ impl<'a> Source<'a> {
     fn of(group: &str, access: &'a Access) -> Option<Self> {
         let accounts = access.content.service_accounts.as_ref();
         let is_of_accounts = accounts.is_some_and(|accounts| match rest(group, ACCOUNTS) {
-            Some(namespace) => accounts.namespaces.iter().any(|admitted| admitted == namespace),
+            Some(namespace) => accounts.admits(namespace),
             None => group == ACCOUNTS && !accounts.namespaces.is_empty(),
         });
         if is_of_accounts {
@@ -95,7 +94,7 @@ impl Group<'_> {
             return own == namespace;
         }
         let accounts = access.content.service_accounts.as_ref();
-        accounts.is_some_and(|accounts| accounts.namespaces.iter().any(|admitted| admitted == namespace))
+        accounts.is_some_and(|accounts| accounts.admits(namespace))
     }
 
     /// Whether a policy is about an identity that is a member because it says so.
@@ -103,7 +102,7 @@ impl Group<'_> {
         let listed = situation.access.content.identities.iter();
         let mut members = listed.filter(|identity| identity.groups.iter().any(|group| group == self.name));
         members.any(|member| {
-            let member = situation.of_another(member.clone());
+            let member = Situation::about(situation.access, situation.question, Some(member.clone()), situation.at);
             policy.subjects.iter().any(|subject| subject.matches(&member.caller()))
         })
     }
@@ -122,11 +121,9 @@ impl Group<'_> {
 
     /// Which members may do all that is asked for, where the situation is that of one of them.
     ///
-    /// It is decided twice: as if everything that depends on the member spoke against it, and as if it spoke for it.
-    pub(super) fn who_may(&self, situation: &Situation<'_>, asks: &[Ask]) -> Members {
-        let entries = situation.access.content.policies.iter();
-        // An entry of a document that was accepted compiles.
-        let policies: Vec<Policy> = entries.filter_map(|entry| entry.compile().ok()).collect();
+    /// It is decided twice: as if everything that depends on the member spoke against it, and as if it spoke for it. `policies` are
+    /// those of the situation.
+    pub(super) fn who_may(&self, situation: &Situation<'_>, policies: &[Policy], asks: &[Ask]) -> Members {
         let assume = |favoured| {
             let policies = policies.iter().cloned();
             PolicySet::new(

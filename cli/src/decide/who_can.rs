@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 use registry_config::IdentityEntry;
+use registry_policy::Policy;
 use serde::Serialize;
 
 use super::ask::Ask;
@@ -70,7 +71,7 @@ pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<Exit
         "Listed are identities, and groups of issuers and ServiceAccounts that policies name; other users of a user file, a proxy, an issuer or a token server are not known here.",
     );
     let caller = |identity: Option<IdentityEntry>| {
-        let situation = Situation::about(&world, question, identity, at);
+        let situation = Situation::about(&world.access, question, identity, at);
         Allowed::caller(&situation, &asks)
     };
     let listed = world.access.content.identities.iter();
@@ -105,9 +106,12 @@ pub(crate) async fn who_can(common: &Common, question: &Question) -> Result<Exit
 /// The groups whose members may all do it, and whether there are others where it depends on the member, which is told.
 fn allowed_groups(world: &World, question: &Question, asks: &[Ask], at: Timestamp) -> (Vec<Allowed>, bool) {
     let (mut found, mut is_open) = (Vec::new(), false);
+    let entries = world.access.content.policies.iter();
+    // An entry of a document that was accepted compiles.
+    let policies: Vec<Policy> = entries.filter_map(|entry| entry.compile().ok()).collect();
     for group in groups::named(&world.access) {
-        let situation = Situation::about(world, question, Some(group.member()), at);
-        match group.who_may(&situation, asks) {
+        let situation = Situation::about(&world.access, question, Some(group.member()), at);
+        match group.who_may(&situation, &policies, asks) {
             Members::All { policy, rule } => found.push(Allowed {
                 username: None,
                 group: Some(group.name.to_owned()),

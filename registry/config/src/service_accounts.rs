@@ -24,6 +24,16 @@ pub struct ServiceAccountTokens {
     pub review: bool,
 }
 
+impl ServiceAccountTokens {
+    /// What whoever signs in as a ServiceAccount without an identity is in; and in this with the account's namespace behind a colon.
+    pub const GROUP: &str = "system:serviceaccounts";
+
+    /// Whether ServiceAccounts of a namespace sign in although no identity names them.
+    pub fn admits(&self, namespace: &str) -> bool {
+        self.namespaces.iter().any(|admitted| admitted == namespace)
+    }
+}
+
 impl Access {
     /// Who signs in with a token of `account`; nobody where no identity names it and its namespace is not admitted.
     pub fn account_holder(&self, account: &ServiceAccount) -> Option<TokenHolder<'_>> {
@@ -31,12 +41,12 @@ impl Access {
         if let Some(identity) = self.identity_of_account(&account.namespace, &account.name) {
             return Some(TokenHolder::Identity(identity));
         }
-        tokens.namespaces.contains(&account.namespace).then(|| {
+        tokens.admits(&account.namespace).then(|| {
             let guest = IdentityEntry::guest(&account.username());
             TokenHolder::Guest(Box::new(IdentityEntry {
                 groups: vec![
-                    "system:serviceaccounts".to_owned(),
-                    format!("system:serviceaccounts:{}", account.namespace),
+                    ServiceAccountTokens::GROUP.to_owned(),
+                    format!("{}:{}", ServiceAccountTokens::GROUP, account.namespace),
                 ],
                 ..guest
             }))
